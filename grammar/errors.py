@@ -1,0 +1,78 @@
+"""The exceptions of genevolve, split by who must act.
+
+    GenevolveError
+    ├── AuthorError                the program, its parameters or its inputs are wrong   (exit code 1)
+    │   └── ProgramError           with diagnostics that point into the program
+    ├── OperatorError              the surroundings are wrong                            (exit code 3)
+    │   ├── ConfigurationError     a setting, key or folder (exit code 2 on the command line)
+    │   ├── ServiceError           a tool, renderer or model failed or did not answer
+    │   └── StorageError           a file, cache or index cannot be read or written
+    ├── Cancelled                  somebody stopped the run                              (exit code 130)
+    └── InternalError              a bug in genevolve: please report it
+
+Errors of other libraries are translated at the boundary, `raise … from error`.
+"""
+
+from __future__ import annotations
+
+from genevolve.grammar.diagnostics import Diagnostic, Findings
+from genevolve.grammar.span import Source
+
+
+class GenevolveError(Exception):
+    """Root of everything that genevolve raises on purpose. `str(error)` is one plain sentence."""
+
+
+class AuthorError(GenevolveError):
+    """The author of a program, or the person who gave its inputs, can put it right."""
+
+
+class ProgramError(AuthorError):
+    """A program cannot run, or its run failed at a place that `findings` points at."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        errors = findings.errors
+        first = errors[0] if errors else None
+        if first is None:
+            super().__init__("the program failed")
+        else:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            where = findings.source.where(first.span)
+            super().__init__(f"{where}: {first.code}: {first.message}{more}")
+
+    @classmethod
+    def at(cls, source: Source, *diagnostics: Diagnostic) -> ProgramError:
+        """The error that these diagnostics make in that source."""
+        return cls(Findings(source, diagnostics))
+
+
+class OperatorError(GenevolveError):
+    """Whoever runs genevolve can put it right: keys, services, disks, settings."""
+
+
+class ConfigurationError(OperatorError):
+    """A setting is missing, malformed or impossible."""
+
+
+class ServiceError(OperatorError):
+    """A tool, renderer or model failed; `retryable` tells whether trying again can help."""
+
+    def __init__(
+        self, message: str, *, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class StorageError(OperatorError):
+    """A file, cache or index cannot be read or written."""
+
+
+class Cancelled(GenevolveError):
+    """The run was stopped before it was finished; nothing of it goes on."""
+
+
+class InternalError(GenevolveError):
+    """A bug in genevolve."""

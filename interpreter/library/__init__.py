@@ -1,0 +1,1 @@
+"""The user's own documents and images, indexed for hybrid search."""

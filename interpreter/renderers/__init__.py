@@ -1,0 +1,1 @@
+"""Renderers: what draws a picture from z."""

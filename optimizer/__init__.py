@@ -1,0 +1,1 @@
+"""Training of policies from their own trajectories (not built yet)."""

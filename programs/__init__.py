@@ -1,0 +1,1 @@
+"""Programs and skills as a Python user meets them: `Program`, the skill folder, the program library."""
