@@ -24,7 +24,15 @@ class GenevolveError(Exception):
 
 
 class AuthorError(GenevolveError):
-    """The author of a program, or the person who gave its inputs, can put it right."""
+    """The author of a program, or the person who gave its inputs, can put it right.
+
+    `code` is a diagnostic's code when one fits (an image tool raises GP412 to GP415); the machine then reports
+    the failure under that code at the call's place.
+    """
+
+    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ProgramError(AuthorError):
