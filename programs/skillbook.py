@@ -2,8 +2,8 @@
 
 A skill is a folder with a `SKILL.md`: YAML front matter (`name`, `description`, and under `metadata` what the
 language needs: `expects`, the predicates that a program using the skill should require, and `guards`, short
-phrases for the negative prompt), then the guide in Markdown. A user's folder is outside input: everything in it
-is checked before use, and what is wrong is told with the file's name.
+phrases for the negative prompt), then the guide in Markdown. A user's folder is outside input: all of it is
+checked before use, and what is wrong is told with the file's name.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from genevolve.grammar.builtins import PREDICATES
 from genevolve.grammar.errors import ConfigurationError
+from genevolve.grammar.suggest import closest, did_you_mean
 from genevolve.grammar.types import SkillInfo
+
+if TYPE_CHECKING:
+    import yaml
 
 SKILL_FILE = "SKILL.md"
 PACKAGED = Path(__file__).parent / "skills"
@@ -153,19 +157,21 @@ def _read_text(path: Path) -> str:
 
 
 def _unwanted(character: str) -> bool:
-    # Cc: control characters. Cf: invisible formatting, among it the marks that reorder what a reader sees; the
-    # two joiners (U+200C, U+200D) stay, since several scripts are not written without them.
+    # Cc: control characters. Cf: invisible formatting, among it the marks that reorder what a reader sees.
+    # The two joiners (U+200C, U+200D) stay: several scripts are not written without them.
     return character not in "\n\t\u200c\u200d" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co")
 
 
 def _front_matter(path: Path, text: str) -> Mapping[str, object]:
     import yaml
 
+    loader = _yaml_loader()
     if len(text) > MAX_FRONT_CHARS:
         raise _wrong(path, f"the front matter is longer than {MAX_FRONT_CHARS} characters")
     try:
         _refuse_bombs(path, text)
-        front = yaml.safe_load(text)
+        # As `yaml.safe_load`, in C where it can be: `genevolve check` reads all skills at each start.
+        front = yaml.load(text, Loader=loader)  # noqa: S506  both loaders are safe ones
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 2}: " if mark is not None else ""
@@ -175,8 +181,17 @@ def _front_matter(path: Path, text: str) -> Mapping[str, object]:
         raise _wrong(path, "the front matter must be a map of names to values")
     for key in front:
         if key not in _KNOWN_KEYS:
-            raise _wrong(path, f"unknown key {key!r} in the front matter{_did_you_mean(key, _KNOWN_KEYS)}")
+            raise _wrong(
+                path, f"unknown key {key!r} in the front matter{did_you_mean(closest(key, _KNOWN_KEYS))}"
+            )
     return front
+
+
+def _yaml_loader() -> type[yaml.SafeLoader] | type[yaml.CSafeLoader]:
+    import yaml
+
+    loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return loader
 
 
 def _refuse_bombs(path: Path, text: str) -> None:
@@ -184,7 +199,7 @@ def _refuse_bombs(path: Path, text: str) -> None:
     import yaml
 
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=_yaml_loader()):
         if isinstance(event, yaml.AliasEvent):
             raise _wrong(path, "the front matter uses YAML aliases")
         if isinstance(event, yaml.CollectionStartEvent):
@@ -236,9 +251,8 @@ def _expects(path: Path, value: object) -> tuple[str, ...]:
     names = _texts(path, "expects", value)
     for name in names:
         if name not in known:
-            raise _wrong(
-                path, f"unknown predicate {name!r} in 'metadata.expects'{_did_you_mean(name, known)}"
-            )
+            hint = did_you_mean(closest(name, known))
+            raise _wrong(path, f"unknown predicate {name!r} in 'metadata.expects'{hint}")
     return tuple(dict.fromkeys(names))
 
 
@@ -247,12 +261,6 @@ def _guards(path: Path, value: object) -> tuple[str, ...]:
     if len(guards) > MAX_GUARDS:
         raise _wrong(path, f"more than {MAX_GUARDS} phrases in 'metadata.guards'")
     return tuple(dict.fromkeys(guards))
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    options = sorted(known)
-    close = get_close_matches(word, options, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(options)}"
 
 
 def _wrong(path: Path, message: str) -> ConfigurationError:
