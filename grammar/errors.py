@@ -3,6 +3,7 @@
     GenevolveError
     ├── AuthorError                the program, its parameters or its inputs are wrong   (exit code 1)
     │   └── ProgramError           with diagnostics that point into the program
+    │       └── RunError           the run failed there; with `service` an operator must act (exit code 3)
     ├── OperatorError              the surroundings are wrong                            (exit code 3)
     │   ├── ConfigurationError     a setting, key or folder (exit code 2 on the command line)
     │   ├── ServiceError           a tool, renderer or model failed or did not answer
@@ -15,6 +16,8 @@ Errors of other libraries are translated at the boundary, `raise … from error`
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from genevolve.grammar.diagnostics import Diagnostic, Findings
 from genevolve.grammar.span import Source
 
@@ -26,8 +29,8 @@ class GenevolveError(Exception):
 class AuthorError(GenevolveError):
     """The author of a program, or the person who gave its inputs, can put it right.
 
-    `code` is a diagnostic's code when one fits (an image tool raises GP412 to GP415); the machine then reports
-    the failure under that code at the call's place.
+    `code` is a diagnostic's code when one fits (an image tool raises GP412 to GP415); the machine then
+    reports the failure under that code at the call's place.
     """
 
     def __init__(self, message: str = "", *, code: str | None = None) -> None:
@@ -55,6 +58,19 @@ class ProgramError(AuthorError):
         return cls(Findings(source, diagnostics))
 
 
+class RunError(ProgramError):
+    """A run that had begun failed at a place in the program.
+
+    `service` tells that a tool, a renderer or a service is at fault and not the program. `folder` is the run
+    record, where there is one: its trace tells what happened.
+    """
+
+    def __init__(self, findings: Findings, *, service: bool = False, folder: Path | None = None) -> None:
+        super().__init__(findings)
+        self.service = service
+        self.folder = folder
+
+
 class OperatorError(GenevolveError):
     """Whoever runs genevolve can put it right: keys, services, disks, settings."""
 
@@ -66,9 +82,7 @@ class ConfigurationError(OperatorError):
 class ServiceError(OperatorError):
     """A tool, renderer or model failed; `retryable` tells whether trying again can help."""
 
-    def __init__(
-        self, message: str, *, retryable: bool = False, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
