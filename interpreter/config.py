@@ -1,0 +1,569 @@
+"""The settings of genevolve: files, environment variables and flags, in one typed and frozen `Config`.
+
+Strongest first: flags, environment variables (`GENEVOLVE_LIBRARY_FOLDERS` for `library.folders`), the
+project's file, the user's file, the defaults. The project's file is the nearest `genevolve.toml`, or
+`pyproject.toml` with a `[tool.genevolve]` table, searched upwards from the working folder. Keys of services
+never stand in these files: they come from the environment or from `.env` beside the project's file, and
+`Secrets` keeps them out of sight.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from genevolve.grammar.errors import ConfigurationError
+from genevolve.grammar.suggest import closest, did_you_mean, listed
+from genevolve.interpreter.budget import Budget
+from genevolve.interpreter.redact import Redactor, is_secret_name
+
+FILE_NAME = "genevolve.toml"
+PREFIX = "GENEVOLVE_"
+MAX_FILE_BYTES = 1024 * 1024
+MAX_NUMBER = 1_000_000_000
+_OTHER_VARIABLES = frozenset({"GENEVOLVE_CONFIG", "GENEVOLVE_DEBUG"})
+_BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]i?)?B?", re.IGNORECASE)
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+
+Kind: TypeAlias = Literal[
+    "text", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model"
+]
+
+
+class Setting(NamedTuple):
+    """One setting: what it takes, from where its numbers start, whether "none" is allowed, what it is for."""
+
+    kind: Kind
+    doc: str
+    least: float = 0
+    optional: bool = False
+
+
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "library.folders": Setting("paths", "folders of documents and images that the searches read"),
+        "library.embedder": Setting(
+            "model", 'the embedding model: "auto", "none", or a sentence-transformers folder or id'
+        ),
+        "images.allowed": Setting("paths", "folders that image(...) may read, besides the program's own"),
+        "render.renderer": Setting(
+            "model", 'how pictures are made: "storyboard" or "diffusers:<folder or id>"'
+        ),
+        "skills.folders": Setting("paths", "folders of your own skills"),
+        "skills.override": Setting("bool", "whether your skill may replace one of the same name"),
+        "budget.calls": Setting("int", "tool calls of one run"),
+        "budget.seconds": Setting("seconds", "wall time of one run", optional=True),
+        "budget.bytes": Setting("bytes", "size of all that the tools of one run return", optional=True),
+        "budget.money": Setting("money", "sum of the prices of one run's calls", optional=True),
+        "cache.enabled": Setting("bool", "whether results of tools are kept"),
+        "cache.folder": Setting("path", "where the cache lies"),
+        "cache.size": Setting("bytes", "how large the cache may grow", least=1024 * 1024),
+        "runs.folder": Setting("path", "where run records are written"),
+        "runs.record": Setting("bool", "whether runs are recorded"),
+        "machine.concurrency": Setting("int", "calls that run at the same time", least=1),
+        "machine.timeout": Setting("seconds", "seconds that one call may take"),
+        "machine.retries": Setting("int", "how often a call that failed is tried again"),
+        "prices": Setting("prices", "money per call, by the tool's name"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LibrarySettings:
+    """`[library]`: what the searches read."""
+
+    folders: tuple[Path, ...] = ()
+    embedder: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """`[images]`: where `image(...)` may read."""
+
+    allowed: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """`[render]`: the renderer's specification, as `renderers.catalog` takes it."""
+
+    renderer: str = "storyboard"
+
+
+@dataclass(frozen=True, slots=True)
+class SkillSettings:
+    """`[skills]`: skills of the user's own."""
+
+    folders: tuple[Path, ...] = ()
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """`[cache]`: size in bytes; a folder of None means the user's cache folder."""
+
+    enabled: bool = True
+    folder: Path | None = None
+    size: int = 1024**3
+
+    @property
+    def location(self) -> Path:
+        """The folder of the cache."""
+        if self.folder is not None:
+            return self.folder
+        from platformdirs import user_cache_path
+
+        return user_cache_path("genevolve", appauthor=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """`[runs]`: run records."""
+
+    folder: Path = field(default_factory=lambda: Path.cwd() / "runs")
+    record: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """`[machine]`: how calls are made; `timeout` in seconds."""
+
+    concurrency: int = 8
+    timeout: float = 60.0
+    retries: int = 2
+
+
+class Secrets(Mapping[str, str]):
+    """Keys of services by the names of their variables. Printing shows the names only."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = {name: value for name, value in (values or {}).items() if value}
+        self._redactor = Redactor(self._values.values())
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Secrets({listed(sorted(self._values)) or 'none'})"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # A pickle of a configuration would carry the keys to wherever it is stored.
+        raise TypeError("secrets cannot be pickled")
+
+    def redact(self, text: str) -> str:
+        """The text with every key masked that has at least eight characters."""
+        return self._redactor.text(text)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings. `files` are the files that were read, weakest first; `root` is the project's folder."""
+
+    library: LibrarySettings = field(default_factory=LibrarySettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
+    skills: SkillSettings = field(default_factory=SkillSettings)
+    budget: Budget = field(default_factory=Budget)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    runs: RunSettings = field(default_factory=RunSettings)
+    machine: MachineSettings = field(default_factory=MachineSettings)
+    prices: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: Secrets = field(default_factory=Secrets, compare=False)
+    files: tuple[Path, ...] = ()
+    root: Path = field(default_factory=Path.cwd)
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain data by dotted name; no secrets."""
+        return {name: _plain(_lookup(self, name)) for name in SETTINGS}
+
+
+def load_config(
+    *,
+    start: Path | None = None,
+    file: Path | str | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    user_file: Path | None = None,
+) -> Config:
+    """Read the settings from everywhere they may stand.
+
+    Args:
+        start: Where the search for the project's file begins; the working folder by default.
+        file: Use this project file instead of searching.
+        environment: The environment variables; those of the process by default.
+        flags: Dotted names to values, the strongest layer; None values are left out.
+        user_file: The user's own file; by default `genevolve.toml` in the user's configuration folder.
+
+    Raises:
+        ConfigurationError: A file cannot be read, a key is unknown, or a value is wrong. The message names
+            the file (or variable, or flag) and the key.
+    """
+    variables = os.environ if environment is None else environment
+    here = Path.cwd() if start is None else start.absolute()
+    project = _project_file(here, file if file is not None else variables.get("GENEVOLVE_CONFIG"))
+    user = user_config_file() if user_file is None else user_file
+    files = [p for p in (user if user.is_file() else None, project) if p is not None]
+
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for path in files:
+        table = _read_table(path)
+        _merge(values, origins, _flatten(table, str(path)), str(path), path.parent)
+    _merge(values, origins, _from_environment(variables), "the environment", here)
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    _merge(values, origins, _known(given, "a flag"), "a flag", here)
+    root = project.parent if project is not None else here
+    return _build(values, origins, _read_secrets(project, variables), tuple(files), root)
+
+
+def user_config_file() -> Path:
+    """Where the user's own settings stand."""
+    from platformdirs import user_config_path
+
+    return user_config_path("genevolve", appauthor=False) / FILE_NAME
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting: `library.folders` is `GENEVOLVE_LIBRARY_FOLDERS`."""
+    return PREFIX + name.replace(".", "_").upper()
+
+
+# ---- files -------------------------------------------------------------------------------------------
+
+
+def _project_file(start: Path, given: Path | str | None) -> Path | None:
+    if given is not None:
+        path = Path(given).expanduser().absolute()
+        if not path.is_file():
+            raise ConfigurationError(f"there is no configuration file {given}")
+        return path
+    home = Path.home()
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+        pyproject = folder / "pyproject.toml"
+        if pyproject.is_file() and _read_table(pyproject, required=False):
+            return pyproject
+        # A project ends at its repository; above it, and above the home folder, files belong to others.
+        if folder == home or (folder / ".git").exists():
+            break
+    return None
+
+
+def _read_table(path: Path, *, required: bool = True) -> Mapping[str, object]:
+    import tomllib
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigurationError(f"{path}: the file is larger than {MAX_FILE_BYTES // 1024} KiB")
+        table: Any = tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        if not required:  # somebody else's pyproject.toml is not ours to complain about
+            return {}
+        raise ConfigurationError(f"{path}: not valid TOML: {error or 'nested too deeply'}") from error
+    if path.name == "pyproject.toml":
+        tools = table.get("tool")
+        table = tools.get("genevolve", {}) if isinstance(tools, dict) else {}
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path}: tool.genevolve must be a table")
+    return table
+
+
+def _flatten(table: Mapping[str, object], origin: str) -> dict[str, object]:
+    """Tables to dotted names: `{"library": {"folders": […]}}` to `{"library.folders": […]}`."""
+    sections = {name.partition(".")[0] for name in SETTINGS if "." in name}
+    flat: dict[str, object] = {}
+    for key, value in table.items():
+        if key not in sections:
+            flat[key] = value
+        elif isinstance(value, dict):
+            flat.update({f"{key}.{inner}": v for inner, v in value.items()})
+        else:
+            raise ConfigurationError(f"{origin}: {key} must be a table, written [{key}]")
+    return _known(flat, origin)
+
+
+def _known(values: Mapping[str, object], origin: str) -> dict[str, object]:
+    for name in values:
+        if name not in SETTINGS:
+            raise ConfigurationError(_unknown(name, origin))
+    return dict(values)
+
+
+def _unknown(name: str, origin: str) -> str:
+    if is_secret_name(name.rpartition(".")[2]):
+        return (
+            f"{origin}: {name}: keys do not belong here; set an environment variable or write .env beside it"
+        )
+    hint = did_you_mean(closest(name, SETTINGS))
+    if not hint:
+        section, _, key = name.rpartition(".")
+        inner = [s.rpartition(".")[2] for s in SETTINGS if s.rpartition(".")[0] == section and section]
+        near = closest(key, inner)
+        hint = did_you_mean(near) if near else f"; known are {listed(inner or _sections())}"
+    return f"{origin}: unknown setting {name}{hint}"
+
+
+def _sections() -> list[str]:
+    return list(dict.fromkeys(name.partition(".")[0] for name in SETTINGS))
+
+
+# ---- environment and keys ----------------------------------------------------------------------------
+
+
+def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
+    names = {variable_of(name): name for name in SETTINGS}
+    found: dict[str, object] = {}
+    for variable, value in variables.items():
+        if not variable.startswith(PREFIX) or variable in _OTHER_VARIABLES or is_secret_name(variable):
+            continue
+        if variable not in names:
+            hint = did_you_mean(closest(variable, names))
+            raise ConfigurationError(f"the environment: unknown variable {variable}{hint}")
+        if value.strip():  # an empty variable is the usual way to take one back
+            found[names[variable]] = value
+    return found
+
+
+def _read_secrets(project: Path | None, variables: Mapping[str, str]) -> Secrets:
+    values = {} if project is None else _read_env_file(project.parent / ".env")
+    values.update({name: value for name, value in variables.items() if is_secret_name(name)})
+    return Secrets(values)
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    """Names that look like keys, with their values. Errors name lines, never what stands in them."""
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_bytes()[:MAX_FILE_BYTES].decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: not UTF-8 text") from None  # the cause would hold the bytes
+    found: dict[str, str] = {}
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip().removeprefix("export ").strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise ConfigurationError(f"{path}: line {number} is not of the form NAME=value")
+        if is_secret_name(name):
+            found[name] = _unquoted(value.strip())
+    return found
+
+
+def _unquoted(value: str) -> str:
+    if value[:1] in ("'", '"'):
+        end = value.find(value[0], 1)
+        return value[1:end] if end > 0 else value[1:]
+    return value.partition(" #")[0].rstrip()
+
+
+# ---- values ------------------------------------------------------------------------------------------
+
+
+def _merge(
+    values: dict[str, object],
+    origins: dict[str, str],
+    layer: Mapping[str, object],
+    origin: str,
+    folder: Path,
+) -> None:
+    """Convert a layer's values and let them replace weaker ones; paths are relative to `folder`."""
+    for name, value in layer.items():
+        setting = SETTINGS[name]
+        where = f"{origin}: {variable_of(name) if origin == 'the environment' else name}"
+        try:
+            values[name] = _convert(value, setting, folder)
+        except ValueError as error:
+            raise ConfigurationError(f"{where}: {error}") from error
+        origins[name] = origin
+
+
+def _convert(value: object, setting: Setting, folder: Path) -> object:
+    if setting.optional and isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    match setting.kind:
+        case "text":
+            return _text(value)
+        case "bool":
+            return _bool(value)
+        case "path":
+            return _path(_text(value), folder)
+        case "model":
+            return _model(_text(value), folder)
+        case "paths":
+            return _paths(value, folder)
+        case "bytes":
+            return _bytes(value, setting)
+        case "prices":
+            return _prices(value)
+        case _:
+            return _number(value, setting)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected a text that is not empty")
+    if "\0" in value:
+        raise ValueError("a text cannot hold a NUL character")
+    return value.strip()
+
+
+def _bool(value: object) -> bool:
+    words = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise ValueError("expected true or false")
+
+
+def _path(text: str, folder: Path) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no such home folder: {text}") from error
+    return Path(os.path.normpath(folder / path))
+
+
+def _model(text: str, folder: Path) -> str:
+    """A name or `kind:name`; a name that is a folder beside the configuration becomes an absolute path."""
+    kind, colon, name = text.rpartition(":")
+    if name.startswith(("./", "../", "~")) or (len(name) > 1 and (folder / name).is_dir()):
+        return f"{kind}{colon}{_path(name, folder)}"
+    return text
+
+
+def _paths(value: object, folder: Path) -> tuple[Path, ...]:
+    if isinstance(value, str):
+        value = [part for part in value.split(os.pathsep) if part.strip()]
+    if isinstance(value, Path):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a list of folders")
+    return tuple(dict.fromkeys(_path(_text(str(v) if isinstance(v, Path) else v), folder) for v in value))
+
+
+def _bytes(value: object, setting: Setting) -> int:
+    if isinstance(value, str):
+        match = _BYTES.fullmatch(value.strip())
+        if match is None:
+            raise ValueError('expected a size such as 1048576 or "512 MiB"')
+        unit = (match[2] or "").lower()
+        base = 1024 if unit.endswith("i") else 1000
+        value = int(float(match[1]) * base ** _POWERS.get(unit[:1], 0))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError('expected a size such as 1048576 or "512 MiB"')
+    if value < setting.least:
+        raise ValueError(f"expected at least {setting.least:,} bytes")
+    return value
+
+
+def _number(value: object, setting: Setting) -> int | float:
+    whole = setting.kind == "int"
+    kind = "a whole number" if whole else "a number"
+    if isinstance(value, str):
+        try:
+            value = int(value) if whole else float(value)
+        except ValueError:
+            raise ValueError(f"expected {kind}") from None
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise ValueError(f"expected {kind} or 'none'" if setting.optional else f"expected {kind}")
+    if not setting.least <= value <= MAX_NUMBER:  # refuses NaN, too
+        raise ValueError(f"expected {kind} from {setting.least:g} to {MAX_NUMBER:,}")
+    return value if whole else float(value)
+
+
+def _prices(value: object) -> Mapping[str, float]:
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError("expected prices such as search=0.01,image_search=0.02")
+        value = {name.strip(): price.strip() for name, _, price in pairs}
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a table of tools and prices")
+    price = Setting("money", "")
+    try:
+        return MappingProxyType({str(tool): float(_number(v, price)) for tool, v in value.items()})
+    except ValueError as error:
+        raise ValueError(f"prices: {error}") from error
+
+
+# ---- the result --------------------------------------------------------------------------------------
+
+
+def _build(
+    values: Mapping[str, object],
+    origins: Mapping[str, str],
+    secrets: Secrets,
+    files: tuple[Path, ...],
+    root: Path,
+) -> Config:
+    def section(name: str) -> dict[str, Any]:
+        return {k.partition(".")[2]: v for k, v in values.items() if k.startswith(name + ".")}
+
+    runs = {"folder": root / "runs", **section("runs")}
+    prices: Any = values.get("prices", MappingProxyType({}))
+    return Config(
+        library=LibrarySettings(**section("library")),
+        images=ImageSettings(**section("images")),
+        render=RenderSettings(**section("render")),
+        skills=SkillSettings(**section("skills")),
+        budget=Budget(**section("budget")),
+        cache=CacheSettings(**section("cache")),
+        runs=RunSettings(**runs),
+        machine=MachineSettings(**section("machine")),
+        prices=prices,
+        secrets=secrets,
+        files=files,
+        root=root,
+        origins=MappingProxyType(dict(origins)),
+    )
+
+
+def _lookup(config: Config, name: str) -> object:
+    value: object = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Path():
+            return str(value)
+        case tuple():
+            return [_plain(v) for v in value]
+        case Mapping():
+            return {k: _plain(v) for k, v in value.items()}
+        case _:
+            return value
