@@ -95,7 +95,7 @@ def run_command_line(argv: Sequence[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help", "help") and len(argv) < 2:
+    if not argv or argv == ["help"] or argv[0] in ("-h", "--help"):
         _print_overview()
         return OK if argv else USAGE
     if argv[0] in ("-V", "--version"):

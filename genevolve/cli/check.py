@@ -19,8 +19,12 @@ from genevolve.grammar.types import Environment
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files, folders, or - for standard input")
-    parser.add_argument("--format", choices=FORMATS, default="text", dest="style", help="how to print findings")
-    parser.add_argument("--json", action="store_const", const="json", dest="style", help="the same as --format json")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text", dest="style", help="how to print findings"
+    )
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="style", help="the same as --format json"
+    )
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
     parser.add_argument("--fix", action="store_true", help="make the fixes that are safe")
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
@@ -42,7 +46,9 @@ def execute(arguments: argparse.Namespace) -> int:
     shown = [Findings(f.source, f.errors) for f in found] if arguments.quiet else found
     print_findings(shown, style=arguments.style)
     if arguments.style == "text" and not arguments.quiet and not any(f.diagnostics for f in found):
-        print(f"{len(found)} program{'s' if len(found) != 1 else ''} checked, nothing to say", file=sys.stderr)
+        print(
+            f"{len(found)} program{'s' if len(found) != 1 else ''} checked, nothing to say", file=sys.stderr
+        )
     return worst
 
 

@@ -30,9 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
     page = explain(code)
     if arguments.json:
         entry = CODES[code]
-        print_json(
-            {"code": code, "severity": entry.severity.value, "title": entry.title, "page": page}
-        )
+        print_json({"code": code, "severity": entry.severity.value, "title": entry.title, "page": page})
     else:
         print(page.rstrip("\n"))
     return OK
@@ -40,9 +38,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _list(as_json: bool) -> int:
     if as_json:
-        print_json(
-            [{"code": c, "severity": e.severity.value, "title": e.title} for c, e in CODES.items()]
-        )
+        print_json([{"code": c, "severity": e.severity.value, "title": e.title} for c, e in CODES.items()])
     else:
         for code, entry in CODES.items():
             print(f"{code}  {entry.severity.value:<8}{entry.title}")

@@ -19,7 +19,9 @@ from genevolve.grammar.reader import read_source
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files, folders, or - for standard input")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if something would change")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 if something would change"
+    )
     parser.add_argument("--diff", action="store_true", help="change nothing; print what would change")
 
 

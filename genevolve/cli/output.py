@@ -16,9 +16,7 @@ FORMATS = ("text", "json", "github", "sarif")
 
 def printable(text: str) -> str:
     """The text with control characters (all but line breaks and tabs) shown as escapes."""
-    return "".join(
-        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def wants_color(stream: IO[str]) -> bool:
