@@ -110,6 +110,7 @@ CODES: dict[str, Code] = {
     "GP511": Code(_W, "a required text that the prompt does not contain"),
     "GP512": Code(_W, "one call written twice"),
     "GP513": Code(_E, "constraints that contradict each other"),
+    "GP514": Code(_E, "a request after other statements"),
     "GP520": Code(_E, "a tool failed", runtime=True),
     "GP521": Code(_E, "a tool took too long", runtime=True),
     "GP522": Code(_E, "fewer images than the program indexes", runtime=True),
