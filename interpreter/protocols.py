@@ -48,15 +48,15 @@ class Tool(Protocol):
     coroutine function on the event loop. Failures are raised as `ServiceError` or `AuthorError`.
     """
 
-    signature: Signature
+    @property
+    def signature(self) -> Signature:
+        """What programs may call it with, and what they get."""
 
     @property
     def version(self) -> str | None:
         """Part of the cache key, or None."""
 
-    def __call__(
-        self, context: CallContext, /, *args: Value, **named: Value
-    ) -> Value | Awaitable[Value]:
+    def __call__(self, context: CallContext, /, *args: Value, **named: Value) -> Value | Awaitable[Value]:
         """Call it: positional parameters in order, `named_only` ones by name."""
 
 
@@ -74,10 +74,13 @@ class Renderer(Protocol):
     """Draws z once.
 
     `refusals` tells, before anything is spent, what of z the renderer cannot honour (sentences); the run then
-    ends with GP524. `references` are in the order of `z.reference_images`.
+    ends with GP524. It is asked twice: before any call, when texts that calls give and the references' files
+    are still stood in for, and before rendering. `references` are in the order of `z.reference_images`.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in settings, messages and records."""
 
     @property
     def version(self) -> str:
@@ -99,11 +102,25 @@ class Skill(Protocol):
     `guards` are short phrases for the negative prompt.
     """
 
-    name: str
-    summary: str
-    guide: str
-    expects: tuple[str, ...]
-    guards: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """How programs call it."""
+
+    @property
+    def summary(self) -> str:
+        """One or two sentences."""
+
+    @property
+    def guide(self) -> str:
+        """The guide, Markdown."""
+
+    @property
+    def expects(self) -> tuple[str, ...]:
+        """Predicates that a program with this skill should require."""
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """Phrases for the negative prompt."""
 
 
 class Registry(Mapping[str, Tool]):

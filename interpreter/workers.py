@@ -1,0 +1,69 @@
+"""Plain functions of tools and renderers run in daemon threads, so that a run can always end.
+
+A thread cannot be killed. It is asked to stop through its `CallContext`, waited for a short while, and then
+left alone: a daemon thread does not keep the process alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Workers:
+    """The threads of one run. How many work at a time is bounded by the machine's own semaphore."""
+
+    def __init__(self) -> None:
+        self._threads: set[threading.Thread] = set()
+
+    async def call(self, function: Callable[[], T], name: str) -> T:
+        """Run `function` in a thread of its own and wait for its result.
+
+        When the waiting is cancelled the thread goes on by itself; `join` waits for it.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            self._threads.discard(thread)
+            if future.done():  # the waiting was cancelled: nobody asks any more
+                return
+            if error is None:
+                future.set_result(result)  # type: ignore[arg-type]  # a result unless there is an error
+            else:
+                future.set_exception(error)
+
+        def work() -> None:
+            result: T | None = None
+            error: BaseException | None = None
+            try:
+                result = context.run(function)
+            except StopIteration as stop:  # a future refuses this one
+                error = RuntimeError(f"StopIteration: {stop}")
+            except BaseException as raised:  # carried over to the waiting task, which judges it
+                error = raised
+            try:
+                loop.call_soon_threadsafe(settle, result, error)
+            except RuntimeError:  # the loop is closed: the run ended without this thread
+                self._threads.discard(thread)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=work, name=f"genevolve-{name}", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+        return await future
+
+    async def join(self, seconds: float) -> int:
+        """Wait until every thread has ended, `seconds` at most; returns how many have not."""
+        deadline = time.monotonic() + seconds
+        while any(t.is_alive() for t in list(self._threads)):
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(0.005)
+        return sum(t.is_alive() for t in list(self._threads))
