@@ -18,7 +18,7 @@ from genevolve.grammar.facts import Binding, Constant, Facts
 from genevolve.grammar.parser import Parsed
 from genevolve.grammar.rules import Rules
 from genevolve.grammar.scope import Extension, Scope
-from genevolve.grammar.span import Source
+from genevolve.grammar.span import Source, Span
 from genevolve.grammar.tree import Tree
 from genevolve.grammar.types import Environment
 
@@ -63,7 +63,28 @@ def check_with_values(parsed: Parsed, environment: Environment, values: Mapping[
     rules = Rules(environment, Facts(), tree=tree, lost=parsed.lost, values=values)
     for statement in tree.statements:
         rules.statement(statement)
-    if not any(d.is_error for d in parsed.diagnostics):
+    broken = [d.span for d in parsed.diagnostics if d.is_error]
+    if not broken:
         rules.finish(tree.span)
     scope = Scope(environment, rules.facts)
-    return Checked(parsed.source, tree, scope, environment, ordered((*parsed.diagnostics, *rules.out)))
+    found = rules.out if not broken else _independent(rules.out, broken, tree)
+    return Checked(parsed.source, tree, scope, environment, ordered((*parsed.diagnostics, *found)))
+
+
+def _independent(found: list[Diagnostic], broken: list[Span], tree: Tree) -> list[Diagnostic]:
+    """Findings that do not merely follow from syntax errors: the parser had to guess what stands there."""
+    guessed = [s.span for s in tree.statements if any(_touch(s.span, span) for span in broken)]
+    return [
+        d
+        for d in found
+        if not any(_touch(d.span, span) for span in broken)
+        and not (d.code in _GUESSED and any(_touch(d.span, span) for span in guessed))
+    ]
+
+
+def _touch(a: Span, b: Span) -> bool:
+    return a.start < max(b.end, b.start + 1) and b.start < max(a.end, a.start + 1)
+
+
+_GUESSED = frozenset({"GP302", "GP303", "GP320"})
+"""What a statement that was cut short lacks, or one that was read on has too much of."""
