@@ -65,11 +65,24 @@ _NO_OTHER_NOUN = (
     r"letters?|grids?|frames?|marks?|markers?|rooms?|sections?|lists?|systems?|genomes?|standards?|materials?)\b)(?!\w)"
 )
 # News of pictures as events: "the first image of a black hole", "the second photograph ever taken".
-_NO_EVENT = r"(?! (?:of|ever|taken|captured|shot|made|sent|transmitted|published)\b)(?!\w)"
+# Or pictures that are part of the scene: "a second image frame", "the third image in the triptych".
+_NO_EVENT = (
+    r"(?! (?:of|ever|taken|captured|shot|made|sent|transmitted|published|frames?|albums?|galler\w+)\b)"
+    r"(?! in (?:a|the|this) (?:triptych|series|row|sequence|strip|grid|collage|album|gallery)\b)"
+    r"(?! on (?:a|the|this) (?:wall|page|screen|shelf)\b)(?!\w)"
+)
+# "In the image 3 birds fly": with an article the number usually counts what follows.
+_NO_ARTICLE = r"(?<!\bthe )(?<!\ban )(?<!\bthis )(?<!\bthat )(?<!\bmirror )"
 
 _WORD_STARTS = r"(?<![^\W_])"
 _NOT_COMPOUND = r"(?<!\w-)"  # self-image
 _WORD_ENDS = r"(?![^\W_])"
+
+# Chinese writes no spaces, so a word need not start here: 第一张参考图, 参考图2.
+_CHINESE = (
+    r"第[一二三四五六七八九十\d]{1,2}[张幅个]?(?:参考)?(?:图片|图像|照片|图)",
+    r"参考(?:图片|图像|照片|图)[一二三四五六七八九十\d]{1,2}",
+)
 
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (code, re.compile(_WORD_STARTS + pattern, re.IGNORECASE))
@@ -95,13 +108,14 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             rf"{_REFERENCE}s?{_GAP}{_PICTURE}{_GAP}?"
             rf"(?:{_MARK}?\d{{1,6}}{_NO_UNIT}|{_MARK}?{_CARDINAL}{_WORD_ENDS}|[IVX]{{1,4}}{_NAME_ENDS})",
         ),
-        ("GP401", rf"(?:reference|ref\.?)s?{_GAP}?{_MARK}?\d{{1,6}}{_NO_UNIT}"),
+        ("GP401", rf"{_NOT_COMPOUND}(?:reference|ref\.?)s?{_GAP}?{_MARK}?\d{{1,6}}{_NO_UNIT}"),
         ("GP401", rf"references?{_GAP}{_MARK}?{_CARDINAL}{_NAME_ENDS}"),
-        ("GP401", rf"{_NOT_COMPOUND}images?{_GAP}?{_MARK}?\d{{1,6}}{_NO_UNIT}"),
+        ("GP401", rf"{_NOT_COMPOUND}{_NO_ARTICLE}images?{_GAP}?{_MARK}?\d{{1,6}}{_NO_UNIT}"),
+        ("GP401", rf"{_NOT_COMPOUND}images?{_GAP}?\d{{1,6}}{_NO_UNIT}{_NAME_ENDS}"),
         ("GP401", rf"{_PICTURE}{_GAP}?{_MARK}\d{{1,6}}{_NO_UNIT}"),
         ("GP401", rf"{_NOT_COMPOUND}image{_GAP}{_MARK}?{_CARDINAL}{_NAME_ENDS}"),
     )
-)
+) + tuple(("GP401", re.compile(pattern)) for pattern in _CHINESE)
 
 
 def find_protocol_breaks(text: str) -> list[ProtocolBreak]:
