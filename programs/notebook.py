@@ -10,8 +10,8 @@ _TOKEN = re.compile(
     r"|(?P<hole>\.\.\.|\?)|(?P<number>-?\b\d+(?:x\d+|\.\d+)?\b)|(?P<word>[A-Za-z_]\w*)",
     re.DOTALL,
 )
-_STATEMENTS = frozenset("program request let ref use prompt avoid require render".split())
-_WORDS = frozenset("skill for true false".split())
+_STATEMENTS = frozenset(["program", "request", "let", "ref", "use", "prompt", "avoid", "require", "render"])
+_WORDS = frozenset(["skill", "for", "true", "false"])
 # Readable on white and on black; a hole stands out, since it is what keeps a program from running.
 _STYLES = {
     "comment": "color:#7a8288;font-style:italic",

@@ -1,22 +1,18 @@
 """`Program`: one `.gprog` text, to be checked, run, formatted and compared from Python.
 
-    program = Program.load("poster.gprog")
-    program.check().ok                  # True
-    run = program.run(title="PARIS")    # a picture, with what it was made of
-    run.image, run.prompt, run.references, run.trace
+program = Program.load("poster.gprog")
+program.check().ok                  # True
+run = program.run(title="PARIS")    # a picture, with what it was made of
+run.image, run.prompt, run.references, run.trace
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from genevolve.grammar.diagnostics import Diagnostic, Findings, ordered
 from genevolve.grammar.errors import AuthorError, ProgramError, StorageError
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "genevolve.program/1"
 
-T = TypeVar("T")
-
 
 class Program:
     """An immutable program. Equal programs say the same: comments count, layout does not.
@@ -45,7 +39,9 @@ class Program:
     it raises `ProgramError`.
     """
 
-    def __init__(self, source: Source, problems: tuple[Diagnostic, ...] = (), path: Path | None = None) -> None:
+    def __init__(
+        self, source: Source, problems: tuple[Diagnostic, ...] = (), path: Path | None = None
+    ) -> None:
         self._source = source
         self._problems = problems
         self._path = path
@@ -80,7 +76,7 @@ class Program:
 
     @property
     def source(self) -> str:
-        """The text, with line ends as `\\n`."""
+        """The text; its lines end in a line feed alone."""
         return self._source.text
 
     @property
@@ -152,21 +148,22 @@ class Program:
             ProgramError: It does not check, a parameter is wrong, it has holes, or a call failed.
             ConfigurationError: The settings are wrong.
         """
-        return _wait(self.arun(machine, **parameters))
+        from genevolve.interpreter.machine import blocking
+
+        return blocking(self.arun(machine, **parameters))
 
     async def arun(self, machine: Machine | None = None, /, **parameters: object) -> Run:
         """As `run`, awaited."""
         from genevolve.programs.session import open_machine
 
+        self._refuse_problems()
         if machine is not None:
-            return await self._run_on(machine, parameters)
+            return await machine.run(self.checked(machine.environment()), parameters)
         folder = self._path.parent if self._path is not None else None
         with open_machine(program_folder=folder) as opened:
-            return await self._run_on(opened, parameters)
-
-    async def _run_on(self, machine: Machine, parameters: dict[str, object]) -> Run:
-        self._refuse_problems()
-        return await machine.run(self.checked(machine.environment), parameters)
+            runs = opened.config.runs
+            record = runs.folder if runs.record else None
+            return await opened.run(self.checked(opened.environment()), parameters, record=record)
 
     def format(self) -> str:
         """The text in its canonical layout; raises `ProgramError` when there are mistakes of syntax."""
@@ -235,31 +232,3 @@ def _plain(node: Any) -> Any:
         fields = {f.name: _plain(getattr(node, f.name)) for f in dataclasses.fields(node) if f.compare}
         return {"node": type(node).__name__, **fields}
     return [_plain(item) for item in node] if isinstance(node, tuple) else node
-
-
-def _wait(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine, also where an event loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    loop = asyncio.new_event_loop()
-    task: asyncio.Task[T] = loop.create_task(work)
-
-    def drive() -> T:
-        asyncio.set_event_loop(loop)
-        try:
-            return loop.run_until_complete(task)
-        finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-
-    with ThreadPoolExecutor(1, thread_name_prefix="genevolve-run") as pool:
-        future = pool.submit(drive)
-        try:
-            return future.result()
-        except BaseException:
-            # Ctrl-C reaches only this thread: stop the run in the other one, then let the pool wait for its end.
-            with suppress(RuntimeError):  # the loop is closed: the run has just ended by itself
-                loop.call_soon_threadsafe(task.cancel)
-            raise

@@ -1,0 +1,116 @@
+"""From settings to a machine: which tools, skills, renderer, cache and budget programs get.
+
+`open_environment` is what `genevolve check` needs and stays cheap: it reads settings and skills and opens nothing.
+`open_machine` opens everything that running needs; it is closed by `close()` or a `with` block.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genevolve.grammar.builtins import PREDICATES, TOOLS
+from genevolve.grammar.types import Environment
+from genevolve.interpreter.config import Config, load_config
+from genevolve.programs.skillbook import load_skills, skill_infos
+
+if TYPE_CHECKING:
+    from genevolve.interpreter.protocols import Renderer, Tool
+    from genevolve.interpreter.tools.function_tool import FunctionTool
+    from genevolve.programs.opened import OpenedMachine
+
+SAMPLES = Path(__file__).parent / "samples"
+"""A small library of documents and photographs; searched when no folder is configured."""
+
+LIBRARY = Path(__file__).parent / "library"
+"""The example programs."""
+
+
+def open_environment(
+    config: Config | None = None,
+    *,
+    config_file: str | Path | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Environment:
+    """What programs are checked against: built-in tools, tools declared in this process, skills, limits.
+
+    Args:
+        config: The settings; by default they are read as `load_config` reads them.
+        config_file: The project's file, instead of searching for it.
+        flags: Settings by dotted name, stronger than all others.
+
+    Raises:
+        ConfigurationError: A setting or a skill is wrong.
+    """
+    settings = config if config is not None else load_config(file=config_file, flags=flags)
+    signatures = (*TOOLS, *(tool.signature for tool in _declared()))
+    prices = settings.prices
+    priced = [replace(s, price=prices[s.name]) if s.name in prices else s for s in signatures]
+    skills = load_skills(settings.skills.folders, override=settings.skills.override)
+    limits = {} if settings.budget.calls is None else {"max_calls": settings.budget.calls}
+    return Environment({s.name: s for s in (*PREDICATES, *priced)}, skill_infos(skills), **limits)
+
+
+def open_machine(
+    config: Config | None = None,
+    *,
+    program_folder: Path | None = None,
+    samples: bool = True,
+    renderer: Renderer | None = None,
+    tools: Sequence[Tool] = (),
+    verbose: bool = False,
+) -> OpenedMachine:
+    """A machine as the settings describe it. Close it, or use it in a `with` block.
+
+    Args:
+        config: The settings; by default they are read as `load_config` reads them.
+        program_folder: Where relative paths of images start, and one of the folders that `image(...)` may read;
+            by default the working folder.
+        samples: Whether the packaged sample library is searched when no folder is configured.
+        renderer: Draws the pictures, instead of the one in the settings.
+        tools: More tools, besides the built-in ones and those declared with `@genevolve.tool`.
+        verbose: Whether traces keep tracebacks of failed tools.
+
+    Raises:
+        ConfigurationError: A setting, a skill, a folder or the renderer is wrong.
+        StorageError: The library's index cannot be opened.
+    """
+    from genevolve.interpreter.renderers.catalog import open_renderer
+    from genevolve.programs.opened import OpenedMachine, close_all
+
+    settings = config if config is not None else load_config()
+    skills = load_skills(settings.skills.folders, override=settings.skills.override)
+    drawn_by = renderer if renderer is not None else open_renderer(settings.render.renderer)
+    builtin = _builtin_tools(settings, program_folder, samples=samples)
+    try:
+        everything = [*builtin, *_declared(), *tools]
+        return OpenedMachine(settings, everything, skills, drawn_by, verbose=verbose)
+    except BaseException:
+        close_all(builtin)
+        raise
+
+
+def image_folders(config: Config, program_folder: Path | None) -> tuple[Path, ...]:
+    """Where `image(...)` may read: the program's folder, those of the settings, the packaged photographs.
+
+    The first one is where relative paths start.
+    """
+    base = (program_folder if program_folder is not None else Path.cwd()).absolute()
+    return tuple(dict.fromkeys((base, *config.images.allowed, SAMPLES / "images")))
+
+
+def library_folders(config: Config, *, samples: bool = True) -> tuple[Path, ...]:
+    """What the searches read: the folders of the settings, else the packaged samples."""
+    if config.library.folders:
+        return config.library.folders
+    return (SAMPLES / "documents", SAMPLES / "images") if samples else ()
+
+
+def _declared() -> tuple[FunctionTool, ...]:
+    # Nothing can be declared before the module is there, and importing it would slow `genevolve check` down.
+    module = sys.modules.get("genevolve.interpreter.tools.function_tool")
+    declared: tuple[FunctionTool, ...] = module.declared_tools() if module is not None else ()
+    return declared
