@@ -136,10 +136,25 @@ def _positional_after_named(tokens: Sequence[Lexeme], at: int) -> Diagnostic | N
     first = tokens[start]
     if first.type not in _VALUES or (start + 1 < len(tokens) and tokens[start + 1].type == "COLON"):
         return None
-    end = max(first.end, tokens[at - 1].end)
+    end = _argument_end(tokens, start)
     message = f"An argument without a name stands after the named argument '{named.text}'."
     notes = ("Arguments without names come first.",)
     return Diagnostic("GP119", message, Span(first.start, end), notes)
+
+
+def _argument_end(tokens: Sequence[Lexeme], start: int) -> int:
+    """The offset where the argument that starts at an index ends: before a comma or bracket of its call."""
+    level = 0
+    end = tokens[start].end
+    for token in tokens[start:]:
+        if token.type in ("LPAR", "LSQB"):
+            level += 1
+        elif token.type in ("RPAR", "RSQB", "COMMA"):
+            if level == 0:
+                break
+            level -= token.type != "COMMA"
+        end = token.end
+    return end
 
 
 def _advice(tokens: Sequence[Lexeme], at: int, accepts: Set[str]) -> tuple[tuple[str, ...], Fix | None]:
@@ -149,7 +164,9 @@ def _advice(tokens: Sequence[Lexeme], at: int, accepts: Set[str]) -> tuple[tuple
     token, statement = tokens[at], tokens[0].type
     kind = token.type
     if statement in _TEXT_STATEMENTS and at == 1 and kind in ("EQUAL", "COLON"):
-        fix = Fix(f"Remove '{token.text}'.", (Edit(Span(tokens[0].end, token.end), " "),))
+        close = at + 1 < len(tokens) and tokens[at + 1].start == token.end
+        edit = Edit(Span(tokens[0].end, token.end), " " if close else "")
+        fix = Fix(f"Remove '{token.text}'.", (edit,))
         return (f"'{tokens[0].text}' is followed by its value at once.",), fix
     if statement in _TEXT_STATEMENTS and at == 1 and kind == "LPAR":
         return (f"'{tokens[0].text}' takes its value without brackets.",), None

@@ -66,6 +66,9 @@ class Lexed:
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
+# A number would end before the sign, so this one comes before the real tokens.
+_TIMES = ("TIMES", r"[0-9]+\u00d7[0-9]+")
+
 # What no token of the language matches; the order matters, and so does that they come after the real tokens.
 _MISTAKES = (
     ("OPEN_TRIPLE", r'"""[\s\S]*'),
@@ -94,6 +97,7 @@ class Lexer:
         blanks = next(p for name, p in patterns if name == "WHITESPACE")
         kept = [(name, p) for name, p in patterns if name not in skipped or name == "COMMENT"]
         alternatives = [
+            _TIMES,
             *kept,
             ("SIGN", "|".join(map(re.escape, signs))),
             *_MISTAKES,
@@ -112,6 +116,7 @@ class Lexer:
             "OPEN_STRING": _open_string,
             "SINGLE_QUOTED": _single_quoted,
             "CURLY_QUOTED": _curly_quoted,
+            "TIMES": _numeric,
             "NUMERIC": _numeric,
             "WORD": _word,
             "JUNK": _junk,

@@ -22,7 +22,7 @@ from genevolve.grammar.lexer import Lexeme, Lexer
 from genevolve.grammar.reader import MAX_DIAGNOSTICS, check_text
 from genevolve.grammar.recovery import MAX_DEPTH, Recovery, cut, too_deep
 from genevolve.grammar.span import Source, Span
-from genevolve.grammar.tree import Statement, Tree
+from genevolve.grammar.tree import Number, Size, Statement, String, Tree
 from genevolve.grammar.trivia import attach
 
 MAX_STATEMENTS = 1_000
@@ -140,6 +140,14 @@ def parse_statement(text: str) -> tuple[Statement | None, tuple[Diagnostic, ...]
         leading = (*trivia.leading, *parsed.tree.comments)
         statement = replace(statement, trivia=replace(trivia, leading=leading))
     return statement, ()
+
+
+def parse_literal(text: str) -> Number | Size | String | None:
+    """The node of one literal (`"a"`, `5`, `1024x768`), or None when the text is not exactly one right literal."""
+    lexed = _language().lexer.lex(text)
+    if len(lexed.tokens) != 1 or lexed.diagnostics or lexed.tokens[0].text != text:
+        return None
+    return lexed.tokens[0].node
 
 
 def _attempt(language: _Language, piece: list[Lexeme]) -> Statement | None:

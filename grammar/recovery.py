@@ -57,7 +57,8 @@ def _misplaced(text: str, tokens: Sequence[Lexeme], at: int) -> bool:
     if inside or "\n" in text[before.end : token.start]:
         return inside
     if token.type == "ELLIPSIS":
-        return before.type in _TAKES_VALUE or before.type in _BEFORE_VALUE
+        # A comma may end the settings of `render`, so `...` behind one can be a statement.
+        return before.type in _TAKES_VALUE or before.type in _BEFORE_VALUE - {"COMMA"}
     if before.type in _DEFINES or before.type == "SKILL":
         return True
     # `let a = request` and then the end of the line
@@ -142,23 +143,31 @@ class Recovery:
 
     def _parse_first(self, piece: list[Lexeme], echo: bool) -> tuple[Statement | None, list[Lexeme]]:
         """The statement that starts a piece, if it can be had, and what is left after it."""
-        repaired = _Repair(self, piece, echo)
+        repair = _Repair(piece, echo)
+        tokens = repair.tokens
         try:
-            return self.parse_piece(repaired.tokens), []
+            statement: Statement | None = self.parse_piece(tokens)
+            rest: list[Lexeme] = []
         except ParseFailure as failure:
-            tokens, at, accepts = repaired.tokens, failure.at, failure.accepts
-        if END in accepts and 0 < at < len(tokens) and self._starts_line(tokens, at):
-            return self.parse_piece(tokens[:at]), tokens[at:]
-        if not echo and not repaired.unbalanced:
-            self.report(explain_failure(tokens, at, accepts))
-        self._lose(piece)
-        return None, self._misspelt_rest(tokens, at)
+            at = failure.at
+            if END in failure.accepts and 0 < at < len(tokens) and self._starts_line(tokens, at):
+                statement, rest = self.parse_piece(tokens[:at]), _from(piece, tokens[at])
+            else:
+                statement, rest = None, self._misspelt_rest(tokens, piece, at)
+                if not echo and not repair.unbalanced:
+                    self.report(explain_failure(tokens, at, failure.accepts))
+                self._lose(piece)
+        for diagnostic in repair.diagnostics:
+            # What comes later is looked at again, as the start of another statement.
+            if not rest or diagnostic.span.start < rest[0].start:
+                self.report(diagnostic)
+        return statement, rest
 
-    def _misspelt_rest(self, tokens: list[Lexeme], at: int) -> list[Lexeme]:
+    def _misspelt_rest(self, tokens: list[Lexeme], piece: list[Lexeme], at: int) -> list[Lexeme]:
         """From the next line that starts with a misspelt keyword, if there is one."""
         for i in range(max(at, 1), len(tokens)):
             if self._on_new_line(tokens, i) and near(tokens[i]):
-                return tokens[i:]
+                return _from(piece, tokens[i])
         return []
 
     def _on_new_line(self, tokens: Sequence[Lexeme], at: int) -> bool:
@@ -219,11 +228,16 @@ class Recovery:
             self.lost.update(a.text for a, b in pairs if a.type == "NAME" and b.type in ("COLON", "EQUAL"))
 
 
+def _from(piece: Sequence[Lexeme], token: Lexeme) -> list[Lexeme]:
+    """The part of a piece from where a token of its repaired copy stands."""
+    return [original for original in piece if original.start >= token.start]
+
+
 class _Repair:
     """One walk over a piece: words that are reserved, `=` in calls, `...` in expressions, brackets."""
 
-    def __init__(self, recovery: Recovery, piece: list[Lexeme], echo: bool) -> None:
-        self.report = recovery.report
+    def __init__(self, piece: list[Lexeme], echo: bool) -> None:
+        self.diagnostics: list[Diagnostic] = []
         self.piece = piece
         self.echo = echo
         self.unbalanced = False
@@ -236,6 +250,10 @@ class _Repair:
             if token is not None:
                 self.tokens.append(token)
         self._close()
+
+    def _report(self, diagnostic: Diagnostic) -> None:
+        if len(self.diagnostics) < MAX_DIAGNOSTICS:
+            self.diagnostics.append(diagnostic)
 
     def _token(self, at: int) -> Lexeme | None:
         token = self.piece[at]
@@ -256,7 +274,7 @@ class _Repair:
         place = Span(name.start, name.start)
         fix = Fix("Write 'skill' before it.", (Edit(place, "skill "),))
         message = f"Expected 'skill' after 'use', but found {found(name)}."
-        self.report(Diagnostic("GP101", message, name.span, fix=fix))
+        self._report(Diagnostic("GP101", message, name.span, fix=fix))
         self.tokens.append(Lexeme("SKILL", "skill", *place))
 
     def _keyword(self, at: int) -> Lexeme:
@@ -272,13 +290,13 @@ class _Repair:
         if allowed and not defined and not named:
             return token
         message = f"'{token.text}' is a reserved word and cannot be a name."
-        self.report(Diagnostic("GP122", message, token.span))
+        self._report(Diagnostic("GP122", message, token.span))
         return Lexeme("NAME", token.text, token.start, token.end)
 
     def _expression_hole(self, token: Lexeme) -> Lexeme:
         fix = Fix("Write '?'.", (Edit(token.span, "?"),))
         message = "'...' stands for statements; the hole of an expression is written '?'."
-        self.report(Diagnostic("GP604", message, token.span, fix=fix))
+        self._report(Diagnostic("GP604", message, token.span, fix=fix))
         return Lexeme("QMARK", "?", token.start, token.end)
 
     def _equal(self, at: int) -> Lexeme:
@@ -287,16 +305,18 @@ class _Repair:
         named = self.open and self.open[-1].type == "LPAR" and (statement != "PROGRAM" or len(self.open) > 1)
         if before.type != "NAME" or not (named or statement == "RENDER"):
             return token
-        fix = Fix("Write ':'.", (Edit(Span(before.end, token.end), ":"),))
+        after = self.piece[at + 1].start if at + 1 < len(self.piece) else token.end
+        sign = ":" if after > token.end else ": "
+        fix = Fix("Write ':'.", (Edit(Span(before.end, token.end), sign),))
         message = f"A named argument is written with ':', not with '=': {before.text}: …"
-        self.report(Diagnostic("GP120", message, token.span, fix=fix))
+        self._report(Diagnostic("GP120", message, token.span, fix=fix))
         return Lexeme("COLON", ":", token.start, token.end)
 
     def _closer(self, token: Lexeme) -> Lexeme | None:
         if not self.open:
             if not self.echo and not self.unbalanced:
                 message = f"This '{token.text}' closes no bracket."
-                self.report(Diagnostic("GP101", message, token.span))
+                self._report(Diagnostic("GP101", message, token.span))
             self.unbalanced = True
             return None
         opener = self.open.pop()
@@ -306,7 +326,7 @@ class _Repair:
         if not self.echo:
             related = (Related(f"This '{token.text}' stands where '{closer}' is needed.", token.span),)
             message = f"This '{opener.text}' is not closed by '{closer}'."
-            self.report(Diagnostic("GP113", message, opener.span, related=related))
+            self._report(Diagnostic("GP113", message, opener.span, related=related))
         self.unbalanced = True
         return Lexeme(kind, closer, token.start, token.end)
 
@@ -316,7 +336,7 @@ class _Repair:
         opener = self.open[-1]
         if not self.echo:
             message = f"This '{opener.text}' is never closed."
-            self.report(Diagnostic("GP113", message, opener.span))
+            self._report(Diagnostic("GP113", message, opener.span))
         self.unbalanced = True
         end = self.piece[-1].end
         for bracket in reversed(self.open):
