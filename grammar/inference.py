@@ -101,6 +101,7 @@ class Inference:
         self._lost = lost
         self._place = Place.ELSEWHERE
         self._depth = 0
+        self._too_deep = False
         self._defining: tuple[str, Span] | None = None
         self._later: dict[str, Span] | None = None
         self._suggestions = 0
@@ -130,6 +131,7 @@ class Inference:
     def infer(self, expression: Expression) -> Type:
         """The type of an expression that is neither the operand of `require` nor a whole text."""
         if self._depth >= MAX_DEPTH:
+            self._too_deep = True
             self.report("GP112", f"this is nested more than {MAX_DEPTH} deep", expression.span)
             return Type.UNKNOWN
         self._depth += 1
@@ -371,7 +373,7 @@ class Inference:
             )
             return Type.UNKNOWN
         self._spend(call, signature)
-        if whole and not bound.diagnostics:
+        if whole and not bound.diagnostics and not self._too_deep:
             self._see(call)
         return signature.returns
 
