@@ -170,8 +170,6 @@ class Program:
         from genevolve.grammar.formatter import format_tree
 
         self._refuse_problems()
-        if self._parsed.diagnostics:
-            raise ProgramError(Findings(self._source, self._parsed.diagnostics))
         return format_tree(self.tree)
 
     def diff(self, other: Program) -> ProgramDiff:
@@ -196,8 +194,9 @@ class Program:
         }
 
     def _refuse_problems(self) -> None:
-        if any(p.is_error for p in self._problems):
-            raise ProgramError(Findings(self._source, self._problems))
+        findings = Findings(self._source, ordered((*self._problems, *self._parsed.diagnostics)))
+        if not findings.ok:
+            raise ProgramError(findings)
 
     # ---- how it looks ----
 

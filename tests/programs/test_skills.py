@@ -72,8 +72,8 @@ class TestPackaged:
         statements = [line for block in blocks for line in block.splitlines()]
         assert statements
         for statement in statements:
-            parsed = parse_statement(statement)
-            assert not parsed.diagnostics, statement
+            parsed, wrong = parse_statement(statement)
+            assert parsed is not None, wrong
         for predicate in skill.expects:
             assert any(f"{predicate}(" in s for s in statements)
 
