@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from genevolve.grammar.errors import StorageError
+from genevolve.grammar.errors import AuthorError, StorageError
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -28,3 +28,20 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def check_target(path: Path, suffix: str) -> None:
+    """Find out before anything is spent that a result can be written here; makes the folder.
+
+    Raises `AuthorError` for another suffix or a folder, `StorageError` when the place cannot be written.
+    """
+    if path.suffix.lower() != suffix:
+        raise AuthorError(f"{path}: the file must end in {suffix}")
+    if path.is_dir():
+        raise AuthorError(f"{path}: this is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path.parent}: cannot be made: {error.strerror or error}") from error
+    if not os.access(path.parent, os.W_OK):
+        raise StorageError(f"{path.parent}: this folder cannot be written to")

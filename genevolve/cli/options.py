@@ -1,0 +1,48 @@
+"""Options that several commands share, and the settings they stand for."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--config`."""
+    parser.add_argument(
+        "--config", metavar="FILE", help="use this configuration file instead of searching for one"
+    )
+
+
+def add_library_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--library` and `--embedder`."""
+    parser.add_argument(
+        "--library",
+        action="append",
+        metavar="FOLDER",
+        help="a folder of documents and pictures to search; repeat for several (default: the configured "
+        "ones, else the sample library)",
+    )
+    parser.add_argument(
+        "--embedder", metavar="MODEL", help='"auto", "none", or a sentence-transformers folder or id'
+    )
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything that says where and how programs run."""
+    add_config_option(parser)
+    add_library_option(parser)
+    parser.add_argument("--renderer", metavar="SPEC", help='"storyboard", "diffusers:<folder or id>", …')
+    parser.add_argument("--runs", metavar="FOLDER", help="where run records go (default: runs/)")
+    parser.add_argument("--no-record", action="store_true", help="keep no run record")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of calls")
+
+
+def machine_flags(arguments: argparse.Namespace) -> dict[str, object]:
+    """The settings that the options stand for, by dotted name; None where an option was not given."""
+    return {
+        "library.folders": arguments.library,
+        "library.embedder": arguments.embedder,
+        "render.renderer": arguments.renderer,
+        "runs.folder": arguments.runs,
+        "runs.record": False if arguments.no_record else None,
+        "cache.enabled": False if arguments.no_cache else None,
+    }
