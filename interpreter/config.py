@@ -66,14 +66,14 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "runs.folder": Setting("path", "where run records are written"),
         "runs.record": Setting("bool", "whether runs are recorded"),
         "machine.concurrency": Setting("int", "calls that run at the same time", least=1),
-        "machine.timeout": Setting("seconds", "seconds that one call may take"),
+        "machine.timeout": Setting("seconds", "seconds that one call may take", least=0.001),
         "machine.retries": Setting("int", "how often a call that failed is tried again"),
         "prices": Setting("prices", "money per call, by the tool's name"),
     }
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LibrarySettings:
     """`[library]`: what the searches read."""
 
@@ -81,21 +81,21 @@ class LibrarySettings:
     embedder: str = "auto"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageSettings:
     """`[images]`: where `image(...)` may read."""
 
     allowed: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RenderSettings:
     """`[render]`: the renderer's specification, as `renderers.catalog` takes it."""
 
     renderer: str = "storyboard"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SkillSettings:
     """`[skills]`: skills of the user's own."""
 
@@ -103,7 +103,7 @@ class SkillSettings:
     override: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CacheSettings:
     """`[cache]`: size in bytes; a folder of None means the user's cache folder."""
 
@@ -121,7 +121,7 @@ class CacheSettings:
         return user_cache_path("genevolve", appauthor=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunSettings:
     """`[runs]`: run records."""
 
@@ -129,7 +129,7 @@ class RunSettings:
     record: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MachineSettings:
     """`[machine]`: how calls are made; `timeout` in seconds."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from genevolve.grammar.builtins import PREDICATES, TOOLS
 from genevolve.grammar.types import Environment
 from genevolve.interpreter.config import Config, load_config
-from genevolve.programs.skillbook import load_skills, skill_infos
+from genevolve.programs.skillbook import load_infos, load_skills
 
 if TYPE_CHECKING:
     from genevolve.interpreter.protocols import Renderer, Tool
@@ -49,9 +49,9 @@ def open_environment(
     signatures = (*TOOLS, *(tool.signature for tool in _declared()))
     prices = settings.prices
     priced = [replace(s, price=prices[s.name]) if s.name in prices else s for s in signatures]
-    skills = load_skills(settings.skills.folders, override=settings.skills.override)
+    skills = load_infos(settings.skills.folders, override=settings.skills.override)
     limits = {} if settings.budget.calls is None else {"max_calls": settings.budget.calls}
-    return Environment({s.name: s for s in (*PREDICATES, *priced)}, skill_infos(skills), **limits)
+    return Environment({s.name: s for s in (*PREDICATES, *priced)}, skills, **limits)
 
 
 def open_machine(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SKILL_FILE = "SKILL.md"
 PACKAGED = Path(__file__).parent / "skills"
+INDEX = PACKAGED / "index.json"
 MAX_FILE_BYTES = 64 * 1024
 MAX_FRONT_CHARS = 8 * 1024
 MAX_FRONT_DEPTH = 8
@@ -89,6 +90,31 @@ def load_skills(extra_folders: Iterable[Path] = (), *, override: bool = False) -
                 )
             skills[skill.name] = skill
     return MappingProxyType(dict(sorted(skills.items())))
+
+
+def load_infos(extra_folders: Iterable[Path] = (), *, override: bool = False) -> dict[str, SkillInfo]:
+    """What the checker needs to know of the skills that `load_skills` gives; cheaper when there is no folder.
+
+    `genevolve check` starts often, and reading eight guides takes longer than checking a program. So what it needs
+    of the packaged ones stands in an index; `python -m genevolve.programs.skillbook` writes it anew.
+    """
+    folders = tuple(extra_folders)
+    if folders:
+        return skill_infos(load_skills(folders, override=override))
+    import json
+
+    entries = json.loads(INDEX.read_text(encoding="utf-8"))
+    return {e["name"]: SkillInfo(e["name"], e["summary"], tuple(e["expects"])) for e in entries}
+
+
+def write_index(path: Path) -> None:
+    """Write the index of the packaged skills."""
+    import json
+
+    entries = [
+        {"name": s.name, "summary": s.summary, "expects": list(s.expects)} for s in load_skills().values()
+    ]
+    path.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def skill_infos(skills: Mapping[str, GuideSkill]) -> dict[str, SkillInfo]:
@@ -265,3 +291,7 @@ def _guards(path: Path, value: object) -> tuple[str, ...]:
 
 def _wrong(path: Path, message: str) -> ConfigurationError:
     return ConfigurationError(f"the skill {path} is not valid: {message}")
+
+
+if __name__ == "__main__":
+    write_index(INDEX)

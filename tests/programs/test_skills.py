@@ -11,7 +11,16 @@ from genevolve.grammar.builtins import PREDICATES
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.grammar.parser import parse_statement
 from genevolve.interpreter.protocols import Skill
-from genevolve.programs.skillbook import MAX_FILE_BYTES, PACKAGED, load_skills, read_skill, skill_infos
+from genevolve.programs.skillbook import (
+    INDEX,
+    MAX_FILE_BYTES,
+    PACKAGED,
+    load_infos,
+    load_skills,
+    read_skill,
+    skill_infos,
+    write_index,
+)
 
 EIGHT = {
     "spatial_layout",
@@ -82,6 +91,18 @@ class TestPackaged:
         assert len(guards) >= 3
         # They are joined by ", " in the negative prompt, so a comma inside one would split it.
         assert all(re.fullmatch(r"[a-z -]+", guard) for guard in guards)
+
+
+def test_the_index_is_up_to_date(tmp_path: Path) -> None:
+    """`python -m genevolve.programs.skillbook` writes it anew."""
+    write_index(tmp_path / "index.json")
+    assert INDEX.read_bytes() == (tmp_path / "index.json").read_bytes()
+    assert load_infos() == skill_infos(load_skills())
+
+
+def test_infos_of_a_users_folder(tmp_path: Path) -> None:
+    write_skill(tmp_path, "knots")
+    assert load_infos([tmp_path]) == skill_infos(load_skills([tmp_path]))
 
 
 def test_names_that_guides_speak_of_exist() -> None:
