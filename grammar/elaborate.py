@@ -240,7 +240,7 @@ class _Scope:
 
     def lookup(self, name: str, span: Span) -> object:
         if name not in self.values:
-            raise self.error("GP201", f"nothing is named `{name}`", span)
+            raise self.error("GP201", f"nothing is named '{name}'", span)
         return self.values[name]
 
     # ---- text ----
@@ -277,14 +277,14 @@ class _Scope:
         for part, literal in zip(expression.interpolations, literals[1:], strict=True):
             if part.name in self.ordinals:
                 if not with_references:
-                    message = f"`{part.name}` is a reference image and can only be named in the prompt"
+                    message = f"'{part.name}' is a reference image and can only be named in the prompt"
                     raise self.error("GP409", message, part.span)
                 piece = _Piece(
                     self._reference(part.name, said, part.span), part.span, part.name, reference=True
                 )
             else:
                 value = self.lookup(part.name, part.span)
-                piece = _Piece(self._inserted(value, part.span, f"`{part.name}`"), part.span, part.name)
+                piece = _Piece(self._inserted(value, part.span, f"'{part.name}'"), part.span, part.name)
             yield piece
             yield _Piece(literal)
             said = (said + piece.text + literal)[-200:]  # enough to see how the sentence began
@@ -345,7 +345,7 @@ def _broken(code: str, found: str, culprit: _Piece | None, whole: Span) -> Diagn
     shown = found if len(found) <= 60 else found[:57] + "…"
     if culprit is None or culprit.span is None:
         return Diagnostic(code, f"the text {_BROKEN[code]}: “{shown}”", whole)
-    name = f"the value of `{culprit.name}`" if culprit.name else "this value"
+    name = f"the value of '{culprit.name}'" if culprit.name else "this value"
     note = (
         "write {name} of a ref where the prompt means a reference image, and keep ids and URLs out of values"
     )
@@ -386,7 +386,7 @@ def _arguments(call: Call, signatures: Mapping[str, Signature], scope: _Scope) -
     """The arguments of a predicate by parameter name, in the order of its signature."""
     signature = signatures.get(call.name)
     if signature is None:
-        raise scope.error("GP202", f"there is no predicate named `{call.name}`", call.name_span)
+        raise scope.error("GP202", f"there is no predicate named '{call.name}'", call.name_span)
     bound = bind(call, signature)
     if not bound.ok:
         raise ProgramError.at(scope.source, *bound.diagnostics)
@@ -397,7 +397,7 @@ def _arguments(call: Call, signatures: Mapping[str, Signature], scope: _Scope) -
 def _argument(parameter: Parameter, expression: Expression, scope: _Scope) -> Scalar:
     if parameter.type is Type.REFERENCE:
         if not isinstance(expression, Name) or expression.name not in scope.ordinals:
-            raise scope.error("GP410", f"`{parameter.name}` must be the name of a ref", expression.span)
+            raise scope.error("GP410", f"'{parameter.name}' must be the name of a ref", expression.span)
         return scope.ordinals[expression.name]
     value = scope.text(expression) if parameter.type is Type.TEXT else scope.value(expression)
     if parameter.type is Type.TEXT and isinstance(value, str):
@@ -417,7 +417,7 @@ def _fitting(
     parameter: Parameter, value: object, span: Span, scope: _Scope, *, setting: bool = False
 ) -> Scalar:
     """The value, when it has the parameter's type, range and choices."""
-    what = f"`{parameter.name}`"
+    what = f"'{parameter.name}'"
     fits = isinstance(value, _PYTHON_TYPES.get(parameter.type, ()))
     if not fits or (isinstance(value, bool) and parameter.type is not Type.BOOL):
         raise scope.error("GP313" if setting else "GP301", f"{what} must be {parameter.type}", span)
@@ -445,7 +445,7 @@ def _settings(written: Sequence[Argument], scope: _Scope) -> Settings:
     for argument in written:
         parameter = _SETTINGS.get(argument.name or "")
         if parameter is None:
-            raise scope.error("GP208", f"render has no setting `{argument.name or '?'}`", argument.span)
+            raise scope.error("GP208", f"render has no setting '{argument.name or '?'}'", argument.span)
         value = scope.value(argument.value)
         if parameter.type is Type.SIZE:
             found["width"], found["height"] = _size(parameter, value, argument, scope)
@@ -458,13 +458,13 @@ def _settings(written: Sequence[Argument], scope: _Scope) -> Settings:
 def _size(parameter: Parameter, value: object, argument: Argument, scope: _Scope) -> tuple[int, int]:
     if not (isinstance(value, Size) or _is_size(value)):
         raise scope.error(
-            "GP313", f"`{parameter.name}` must be a size such as 1024x1024", argument.value.span
+            "GP313", f"'{parameter.name}' must be a size such as 1024x1024", argument.value.span
         )
     width, height = getattr(value, "width", None), getattr(value, "height", None)
     low, high = parameter.low or 1, parameter.high or math.inf
     if not (
         isinstance(width, int) and isinstance(height, int) and all(low <= n <= high for n in (width, height))
     ):
-        message = f"`{parameter.name}` must be {low:g} to {high:g} pixels on each side, not {width}x{height}"
+        message = f"'{parameter.name}' must be {low:g} to {high:g} pixels on each side, not {width}x{height}"
         raise scope.error("GP314", message, argument.value.span)
     return width, height
