@@ -27,7 +27,8 @@ from lark import Lark
 
 from genevolve.grammar.builtins import builtin_environment
 from genevolve.grammar.checker import check
-from genevolve.grammar.parser import grammar_text, parse
+from genevolve.grammar.generate import grammar_text
+from genevolve.grammar.parser import parse
 from genevolve.grammar.span import Source
 from genevolve.grammar.types import Environment
 

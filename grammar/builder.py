@@ -1,7 +1,7 @@
-"""Tokens to nodes: one method per rule of `gprog.lark`, called by Lark as it parses.
+"""Tokens to nodes: one method per rule of `gprog.lark`, called by `lalr` as it parses.
 
-The methods build and nothing else; they hold no state, so that one parser serves all threads. Lark keeps all
-tokens here (`keep_all_tokens`), so a rule's children stand at the places where the grammar writes them.
+The methods build and nothing else; they hold no state, so that one parser serves all threads. All tokens of a rule
+are among its children, at the places where the grammar writes them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,12 @@ from typing import Any, TypeAlias
 from genevolve.grammar import tree as nodes
 from genevolve.grammar.span import Span
 
-# `Any`: Lark hands over one list whose items' types differ from rule to rule and place to place.
+# `Any`: one list holds all children of a rule, and what they are differs from rule to rule and place to place.
 Children: TypeAlias = list[Any]
 
 
 class Builder:
-    """The callbacks; Lark finds them by the names of the rules."""
-
-    # ---- programs ----
-
-    def tree(self, c: Children) -> nodes.Tree:
-        """The statements of a whole text."""
-        span = c[0].span.to(c[-1].span) if c else Span(0, 0)
-        return nodes.Tree(tuple(c), span=span)
+    """The methods; `lalr_table` names them as the grammar names the rules."""
 
     # ---- statements ----
 

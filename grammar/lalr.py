@@ -1,19 +1,15 @@
-"""Runs Lark's LALR(1) table over tokens that are there already.
+"""The LALR(1) loop: tokens in, nodes out.
 
-Lark makes the table from `gprog.lark`; its own loop looks every rule up by a hash computed anew. Here each action
-is laid out once, rules that only choose are skipped, and a failure keeps the stack of states, from which can be
-told what would have been right.
+Lark makes the table (`lalr_table`, written by `generate`). Rules that only choose between others cost nothing,
+and a failure knows from the stack of states what would have been right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from lark import Lark
-from lark.grammar import Rule
-from lark.parsers.lalr_analysis import Shift
-
+from genevolve.grammar import lalr_table
 from genevolve.grammar.lexer import Lexeme
 
 END = "$END"
@@ -34,30 +30,22 @@ class ParseFailure(Exception):
 
 
 class Table:
-    """The actions of one start rule. Holds no state of a parse: one table serves all threads."""
+    """The actions of statements, with what builds nodes. Holds no state of a parse: one table serves all threads."""
 
-    def __init__(self, lark: Lark, start: str) -> None:
-        conf = lark.parse_interactive("", start=start).parser_state.parse_conf
-        callbacks = conf.callbacks
-        self._start: int = conf.start_state
-        self._end: int = conf.end_state
-        self._actions: dict[int, dict[str, _Action]] = {}
-        self._gotos: dict[int, dict[str, int]] = {}
-        for state, actions in conf.states.items():
-            gotos = self._gotos[state] = {}
-            steps: dict[str, _Action] = {}
-            self._actions[state] = steps
-            for symbol, (action, argument) in actions.items():
-                # Lark's names are tokens, which compare slowly: plain strings do.
-                name = str(symbol)
-                if name != END and not name.isupper():
-                    gotos[name] = argument
-                else:
-                    steps[name] = argument if action is Shift else _reduction(argument, callbacks)
+    def __init__(self, builder: object) -> None:
+        rules: list[_Action] = [
+            (size, getattr(builder, method) if method else None, rule)
+            for rule, size, method in lalr_table.RULES
+        ]
+        self._actions: list[dict[str, _Action]] = [
+            {token: step if step >= 0 else rules[-1 - step] for token, step in actions.items()}
+            for actions in lalr_table.ACTIONS
+        ]
+        self._gotos = lalr_table.GOTOS
 
     def parse(self, tokens: Sequence[Lexeme]) -> Any:
         """What the start rule builds from the tokens. Raises `ParseFailure`."""
-        actions, stack = self._actions, [self._start]
+        actions, stack = self._actions, [0]
         values: list[Any] = []
         for at, token in enumerate(tokens):
             kind = token.type
@@ -69,7 +57,7 @@ class Table:
                 raise ParseFailure(at, self._accepted(stack))
             stack.append(action)
             values.append(token)
-        while stack[-1] != self._end:
+        while stack[-1] != lalr_table.ACCEPT:
             action = actions[stack[-1]].get(END)
             if not isinstance(action, tuple):
                 raise ParseFailure(len(tokens), self._accepted(stack))
@@ -96,7 +84,7 @@ class Table:
         return frozenset(symbol for symbol in candidates if self._shifts(symbol, list(stack)))
 
     def _shifts(self, symbol: str, stack: list[int]) -> bool:
-        while symbol != END or stack[-1] != self._end:
+        while symbol != END or stack[-1] != lalr_table.ACCEPT:
             action = self._actions[stack[-1]].get(symbol)
             if not isinstance(action, tuple):
                 return action is not None
@@ -104,8 +92,3 @@ class Table:
             del stack[-size:]
             stack.append(self._gotos[stack[-1]][rule])
         return True
-
-
-def _reduction(rule: Rule, callbacks: Mapping[Any, _Build]) -> _Action:
-    only_chooses = rule.options.expand1 and len(rule.expansion) == 1 and rule.alias is None
-    return len(rule.expansion), None if only_chooses else callbacks[rule], str(rule.origin.name)

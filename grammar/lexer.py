@@ -10,15 +10,14 @@ resolved here: a token of a string, number or size carries its node.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lark.lexer import TerminalDef
-
+from genevolve.grammar import lalr_table
 from genevolve.grammar.diagnostics import Diagnostic, Edit, Fix
 from genevolve.grammar.reader import MAX_DIAGNOSTICS, is_unseen
 from genevolve.grammar.span import Span
-from genevolve.grammar.strings import quote, read_string
+from genevolve.grammar.strings import RESERVED, quote, read_string
 from genevolve.grammar.tree import Number, Size, String
 
 MAX_INT = 2**63 - 1
@@ -88,17 +87,14 @@ _END = "END"
 class Lexer:
     """The tokens of the grammar, compiled once; `lex` may be called from many threads."""
 
-    def __init__(self, terminals: Iterable[TerminalDef], ignored: Iterable[str]) -> None:
-        patterns, self._literals = _split(terminals)
-        names = next(p for name, p in patterns if name == "NAME")
-        self._keywords = {text: name for text, name in self._literals.items() if re.fullmatch(names, text)}
-        signs = sorted((t for t in self._literals if t not in self._keywords), key=len, reverse=True)
-        skipped = set(ignored)
-        blanks = next(p for name, p in patterns if name == "WHITESPACE")
-        kept = [(name, p) for name, p in patterns if name not in skipped or name == "COMMENT"]
+    def __init__(self) -> None:
+        patterns, self._literals = dict(lalr_table.TERMINALS), lalr_table.LITERALS
+        self._keywords = {text: name for text, name in self._literals.items() if text in RESERVED}
+        signs = sorted((t for t in self._literals if t not in RESERVED), key=len, reverse=True)
+        blanks = patterns.pop("WHITESPACE")
         alternatives = [
             _TIMES,
-            *kept,
+            *patterns.items(),
             ("SIGN", "|".join(map(re.escape, signs))),
             *_MISTAKES,
             # Without it the blanks at the end would be tried once per character.
@@ -121,11 +117,6 @@ class Lexer:
             "WORD": _word,
             "JUNK": _junk,
         }
-
-    @property
-    def keywords(self) -> Sequence[str]:
-        """The reserved words."""
-        return tuple(self._keywords)
 
     def lex(self, text: str) -> Lexed:
         """All tokens of a text; what is not a token becomes a diagnostic."""
@@ -150,18 +141,6 @@ class Lexer:
             elif kind != _END:
                 append(Lexeme(kind, piece, start, end))
         return lexed
-
-
-def _split(terminals: Iterable[TerminalDef]) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The terminals that are patterns, longest first as Lark tries them, and those that are fixed texts."""
-    patterns: list[tuple[int, str, str]] = []
-    literals: dict[str, str] = {}
-    for terminal in terminals:
-        if terminal.pattern.type == "str":
-            literals[terminal.pattern.value] = terminal.name
-        else:
-            patterns.append((-terminal.pattern.max_width, terminal.name, terminal.pattern.to_regexp()))
-    return [(name, regexp) for _, name, regexp in sorted(patterns)], literals
 
 
 def _report(lexed: Lexed, diagnostic: Diagnostic) -> None:

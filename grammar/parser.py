@@ -3,7 +3,7 @@
     text → characters (`reader`) → tokens (`lexer`) → statements → nodes (`builder`) → comments put in place
 
 A statement starts with a keyword and no keyword stands anywhere else, so the tokens can be cut into statements
-before anything is parsed. Each piece goes through Lark's LALR parser alone; only a piece that fails is looked at
+before anything is parsed. Each piece goes through the LALR(1) table alone; only a piece that fails is looked at
 again, by `recovery`, which repairs what is certain and explains the rest.
 """
 
@@ -11,9 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import resources
-
-from lark import Lark
 
 from genevolve.grammar.builder import Builder
 from genevolve.grammar.diagnostics import Diagnostic, ordered
@@ -49,20 +46,11 @@ class Parsed:
 
 
 class _Language:
-    """The compiled grammar: made once, stateless, shared by all threads."""
+    """The tokens and rules, made once, stateless, shared by all threads."""
 
     def __init__(self) -> None:
-        lark = Lark(
-            grammar_text(),
-            parser="lalr",
-            lexer="basic",
-            start=["statement", "tree"],
-            transformer=Builder(),
-            keep_all_tokens=True,
-            maybe_placeholders=False,
-        )
-        self.lexer = Lexer(lark.terminals, lark.ignore_tokens)
-        self._table = Table(lark, "statement")
+        self.lexer = Lexer()
+        self._table = Table(Builder())
 
     def statement(self, tokens: list[Lexeme]) -> Statement:
         """The statement that the tokens make. Raises `ParseFailure`."""
@@ -73,12 +61,6 @@ class _Language:
 @lru_cache(maxsize=1)
 def _language() -> _Language:
     return _Language()
-
-
-@lru_cache(maxsize=1)
-def grammar_text() -> str:
-    """The text of `gprog.lark`, from which everything that knows the syntax is derived."""
-    return (resources.files("genevolve.grammar") / "gprog.lark").read_text(encoding="utf-8")
 
 
 def parse(source: Source) -> Parsed:
