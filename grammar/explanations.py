@@ -63,8 +63,8 @@ def found(token: Lexeme) -> str:
 def note_for_start(token: Lexeme) -> tuple[str, ...]:
     """What to know about the starts of statements."""
     if token.type in ("STRING", "TRIPLE_STRING"):
-        return ('What the generator reads is written: prompt "…"',)
-    return (f"Statements start with {', '.join(WORDS)} or '...'.",)
+        return ('what the generator reads is written: prompt "…"',)
+    return (f"statements start with {', '.join(WORDS)} or '...'",)
 
 
 def explain_failure(tokens: Sequence[Lexeme], at: int, accepts: Set[str]) -> Diagnostic:
@@ -83,18 +83,18 @@ def explain_failure(tokens: Sequence[Lexeme], at: int, accepts: Set[str]) -> Dia
         token = tokens[at]
         what, span = f"found {found(token)}", token.span
         if tokens[0].type == "RENDER" and tokens[at - 1].type in ("RENDER", "COMMA"):
-            message = f"Settings are named, so {found(token)} cannot stand here."
+            message = f"settings are named, so {found(token)} cannot stand here"
             return Diagnostic(
-                "GP101", message, span, ("They are written: render size: 1024x1024, steps: 40",)
+                "GP101", message, span, ("they are written: render size: 1024x1024, steps: 40",)
             )
         if "$END" in accepts and before is not None:
-            message = f"The statement is complete after {_after(before)}, so {found(token)} cannot follow."
+            message = f"the statement is complete after {_after(before)}, so {found(token)} cannot follow"
             return Diagnostic("GP101", message, span, *_advice(tokens, at, accepts))
     else:
         what = "the statement ends here"
         span = Span(tokens[-1].end, tokens[-1].end)
     where = f" after {_after(before)}" if before is not None else ""
-    message = f"Expected {_expected(accepts)}{where}, but {what}."
+    message = f"expected {_expected(accepts)}{where}, but {what}"
     return Diagnostic("GP101", message, span, *_advice(tokens, at, accepts))
 
 
@@ -137,8 +137,8 @@ def _positional_after_named(tokens: Sequence[Lexeme], at: int) -> Diagnostic | N
     if first.type not in _VALUES or (start + 1 < len(tokens) and tokens[start + 1].type == "COLON"):
         return None
     end = _argument_end(tokens, start)
-    message = f"An argument without a name stands after the named argument '{named.text}'."
-    notes = ("Arguments without names come first.",)
+    message = f"an argument without a name stands after the named argument '{named.text}'"
+    notes = ("arguments without names come first",)
     return Diagnostic("GP119", message, Span(first.start, end), notes)
 
 
@@ -166,24 +166,24 @@ def _advice(tokens: Sequence[Lexeme], at: int, accepts: Set[str]) -> tuple[tuple
     if statement in _TEXT_STATEMENTS and at == 1 and kind in ("EQUAL", "COLON"):
         close = at + 1 < len(tokens) and tokens[at + 1].start == token.end
         edit = Edit(Span(tokens[0].end, token.end), " " if close else "")
-        fix = Fix(f"Remove '{token.text}'.", (edit,))
-        return (f"'{tokens[0].text}' is followed by its value at once.",), fix
+        fix = Fix(f"remove '{token.text}'", (edit,))
+        return (f"'{tokens[0].text}' is followed by its value at once",), fix
     if statement in _TEXT_STATEMENTS and at == 1 and kind == "LPAR":
-        return (f"'{tokens[0].text}' takes its value without brackets.",), None
+        return (f"'{tokens[0].text}' takes its value without brackets",), None
     if statement == "LET" and at == 2 and kind == "COLON":
         return (
-            "The type of a name comes from its value; only parameters of a program are written with one.",
+            "the type of a name comes from its value; only parameters of a program are written with one",
         ), None
     if "EQUAL" in accepts and token.text == "==":
-        return (), Fix("Write '='.", (Edit(token.span, "="),))
+        return (), Fix("write '='", (Edit(token.span, "="),))
     if statement == "PROGRAM" and accepts == {"COLON"}:
-        return ('A parameter has a type: title: text = "…"',), None
+        return ('a parameter has a type: title: text = "…"',), None
     if kind == "COMPARATOR" and any(t.type == "COMPARATOR" for t in tokens[:at]):
-        return ("A statement has one comparison; write another 'require' for the other.",), None
+        return ("a statement has one comparison; write another 'require' for the other",), None
     if "COMMA" in accepts and kind in _VALUES:
-        return ("Commas stand between arguments.",), None
+        return ("commas stand between arguments",), None
     if kind == "FOR":
-        return ("Only 'ref' says with 'for' what to copy.",), None
+        return ("only 'ref' says with 'for' what to copy",), None
     return (), None
 
 

@@ -169,7 +169,7 @@ def _int(text: str, start: int, lexed: Lexed) -> Lexeme | None:
     # The length first: Python refuses to convert thousands of digits.
     value = int(text) if len(text) <= 40 else MAX_INT + 1
     if not -MAX_INT <= value <= MAX_INT:
-        message = f"The number {_short(text)} is too large; whole numbers go up to {MAX_INT}."
+        message = f"the number {_short(text)} is too large; whole numbers go up to {MAX_INT}"
         _report(lexed, Diagnostic("GP114", message, Span(start, end)))
         value = 1
     return Lexeme("INT", text, start, end, Number(value, text, span=Span(start, end)))
@@ -179,7 +179,7 @@ def _float(text: str, start: int, lexed: Lexed) -> Lexeme | None:
     end = start + len(text)
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        message = f"The number {_short(text)} is too large for a float."
+        message = f"the number {_short(text)} is too large for a float"
         _report(lexed, Diagnostic("GP114", message, Span(start, end)))
         value = 1.0
     return Lexeme("FLOAT", text, start, end, Number(value, text, span=Span(start, end)))
@@ -195,7 +195,7 @@ def _size(text: str, start: int, lexed: Lexed) -> Lexeme | None:
 
 
 def _open_triple(text: str, start: int, lexed: Lexed) -> Lexeme:
-    message = 'This text opens with """ and is never closed.'
+    message = 'this text opens with """ and is never closed'
     _report(lexed, Diagnostic("GP104", message, Span(start, start + 3)))
     node, _ = read_string(text, start, closed=False)
     return Lexeme("TRIPLE_STRING", text, start, start + len(text), node)
@@ -203,8 +203,8 @@ def _open_triple(text: str, start: int, lexed: Lexed) -> Lexeme:
 
 def _open_string(text: str, start: int, lexed: Lexed) -> Lexeme:
     end = start + len(text)
-    message = "This string is not closed before the end of its line."
-    notes = ('A text of several lines stands between """ and """.',)
+    message = "this string is not closed before the end of its line"
+    notes = ('a text of several lines stands between """ and """',)
     # Nobody sees blanks at the end of a line, so the underline stops before them.
     _report(lexed, Diagnostic("GP103", message, Span(start, start + len(text.rstrip())), notes))
     node, _ = read_string(text, start, closed=False)
@@ -215,16 +215,16 @@ def _single_quoted(text: str, start: int, lexed: Lexed) -> Lexeme:
     span = Span(start, start + len(text))
     inside = text[1:-1].replace("\\'", "'")
     written = '"' + inside.replace('\\"', '"').replace('"', '\\"') + '"'
-    fix = Fix("Use double quotes.", (Edit(span, written),))
-    _report(lexed, Diagnostic("GP121", "Strings stand in double quotes, not single ones.", span, fix=fix))
+    fix = Fix("use double quotes", (Edit(span, written),))
+    _report(lexed, Diagnostic("GP121", "strings stand in double quotes, not single ones", span, fix=fix))
     node, _ = read_string(written, start)
     return Lexeme("STRING", text, span.start, span.end, String(node.parts, written, span=span))
 
 
 def _curly_quoted(text: str, start: int, lexed: Lexed) -> Lexeme:
     span = Span(start, start + len(text))
-    fix = Fix("Use straight quotes.", (Edit(span, quote(text[1:-1])),))
-    message = "Curly quotes do not open a string; use straight double quotes."
+    fix = Fix("use straight quotes", (Edit(span, quote(text[1:-1])),))
+    message = "curly quotes do not open a string; use straight double quotes"
     _report(lexed, Diagnostic("GP102", message, span, fix=fix))
     return Lexeme("STRING", text, span.start, span.end, String((text[1:-1],), quote(text[1:-1]), span=span))
 
@@ -237,8 +237,8 @@ def _numeric(text: str, start: int, lexed: Lexed) -> Lexeme:
     span = Span(start, start + len(text))
     if _LOOKS_LIKE_SIZE.match(text):
         return _malformed_size(text, span, lexed)
-    message = f"{_short(text)} is not a number."
-    notes: tuple[str, ...] = ("Numbers are written like 5, -2 or 4.0.",)
+    message = f"{_short(text)} is not a number"
+    notes: tuple[str, ...] = ("numbers are written like 5, -2 or 4.0",)
     replacement = None
     try:
         value = float(text) if len(text) <= 40 else None
@@ -250,7 +250,7 @@ def _numeric(text: str, start: int, lexed: Lexed) -> Lexeme:
         # Forms of other languages (`.5`, `5.`, `+5`, `1e3`): the number is certain, only its form is not ours.
         whole = "." not in text and "e" not in text.lower()
         replacement = write_number(int(value) if whole else value)
-    fix = Fix(f"Write {replacement}.", (Edit(span, replacement),)) if replacement is not None else None
+    fix = Fix(f"write {replacement}", (Edit(span, replacement),)) if replacement is not None else None
     _report(lexed, Diagnostic("GP114", message, span, notes, fix))
     guess = _NUMBER_START.match(text)
     shown = guess[0] if guess is not None and len(guess[0]) <= 18 else "1"
@@ -263,39 +263,41 @@ def _malformed_size(text: str, span: Span, lexed: Lexed) -> Lexeme:
     size = Size(1024, 1024, span=span)
     sides = _WIDTH_HEIGHT.fullmatch(text)
     if text[:2].lower() == "0x":
-        message = f"{_short(text)} is neither a size nor a number; hexadecimal numbers are not part of the language."
+        message = (
+            f"{_short(text)} is neither a size nor a number; hexadecimal numbers are not part of the language"
+        )
     elif sides is None:
         message = (
-            f"{_short(text)} is not a size; sizes are written like 1024x768, with at most six digits a side."
+            f"{_short(text)} is not a size; sizes are written like 1024x768, with at most six digits a side"
         )
     elif int(sides[1]) == 0 or int(sides[2]) == 0:
-        message = f"The size {text} has no pixels."
+        message = f"the size {text} has no pixels"
     else:
         size = Size(int(sides[1]), int(sides[2]), span=span)
         written = f"{size.width}x{size.height}"
-        message = f"{text} is not how a size is written."
-        fix = Fix(f"Write {written}.", (Edit(span, written),))
+        message = f"{text} is not how a size is written"
+        fix = Fix(f"write {written}", (Edit(span, written),))
     _report(lexed, Diagnostic("GP115", message, span, fix=fix))
     return Lexeme("SIZE", text, *span, size)
 
 
 def _word(text: str, start: int, lexed: Lexed) -> Lexeme:
-    message = f"{_short(text)!r} cannot be a name: names have the letters a to z and A to Z, digits and _."
+    message = f"{_short(text)!r} cannot be a name: names have the letters a to z and A to Z, digits and _"
     _report(lexed, Diagnostic("GP102", message, Span(start, start + len(text))))
     return Lexeme("NAME", text, start, start + len(text))
 
 
 _JUNK_NOTES = {
-    "'": 'Strings stand in double quotes: "…".',
-    "{": 'Braces stand only inside strings, around a name: "{name}".',
-    "}": 'Braces stand only inside strings, around a name: "{name}".',
-    "/": "Comments start with '#'.",
-    "+": 'There is no arithmetic; texts are put together with "{name}".',
-    "!": "The comparisons are ==, !=, <, <=, > and >=.",
-    ".": "A statement hole is written with three points: '...'.",
-    "…": "A statement hole is written with three points: '...'.",
-    "\u201c": 'Strings stand in straight double quotes: "…".',
-    "\u201d": 'Strings stand in straight double quotes: "…".',
+    "'": 'strings stand in double quotes: "…"',
+    "{": 'braces stand only inside strings, around a name: "{name}"',
+    "}": 'braces stand only inside strings, around a name: "{name}"',
+    "/": "comments start with '#'",
+    "+": 'there is no arithmetic; texts are put together with "{name}"',
+    "!": "the comparisons are ==, !=, <, <=, > and >=",
+    ".": "a statement hole is written with three points: '...'",
+    "…": "a statement hole is written with three points: '...'",
+    "\u201c": 'strings stand in straight double quotes: "…"',
+    "\u201d": 'strings stand in straight double quotes: "…"',
 }
 
 
@@ -307,18 +309,18 @@ def _junk(text: str, start: int, lexed: Lexed) -> None:
     last = lexed.diagnostics[-1] if lexed.diagnostics else None
     if last is not None and last.code == "GP102" and last.span.end == start and last.fix is None:
         span = Span(last.span.start, end)
-        message = "The language does not use these characters."
+        message = "the language does not use these characters"
         lexed.diagnostics[-1] = Diagnostic("GP102", message, span, last.notes)
         return
     notes = (_JUNK_NOTES[text],) if text in _JUNK_NOTES else ()
     fix = None
     if text == ";":
-        notes = ("Statements end by themselves.",)
-        fix = Fix("Remove it.", (Edit(Span(start, end), ""),))
+        notes = ("statements end by themselves",)
+        fix = Fix("remove it", (Edit(Span(start, end), ""),))
     elif text.isspace():
-        fix = Fix("Write a plain space.", (Edit(Span(start, end), " "),))
+        fix = Fix("write a plain space", (Edit(Span(start, end), " "),))
     shown = f"U+{ord(text):04X}" if not text.isprintable() else f"'{text}'" if text != "'" else '"\'"'
-    message = f"The language does not use the character {shown}."
+    message = f"the language does not use the character {shown}"
     _report(lexed, Diagnostic("GP102", message, Span(start, end), notes, fix))
 
 

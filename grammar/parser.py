@@ -81,13 +81,13 @@ def parse(source: Source) -> Parsed:
     wrong += lexed.diagnostics
     tokens = lexed.tokens
     if not tokens and not wrong:
-        wrong.append(Diagnostic("GP110", "This program has no statements.", Span(0, 0)))
+        wrong.append(Diagnostic("GP110", "this program has no statements", Span(0, 0)))
 
     statements: list[Statement] = []
     recovery = Recovery(source.text, tokens, language.statement, lexed.diagnostics)
     for first, last in cut(source.text, tokens):
         if len(statements) >= MAX_STATEMENTS:
-            message = f"A program has at most {MAX_STATEMENTS:,} statements; this is one more."
+            message = f"a program has at most {MAX_STATEMENTS:,} statements; this is one more"
             recovery.report(Diagnostic("GP111", message, tokens[first].span))
             break
         if recovery.full:
@@ -112,7 +112,7 @@ def parse_statement(text: str) -> tuple[Statement | None, tuple[Diagnostic, ...]
     parsed = parse(Source(text, "<statement>"))
     statements, wrong = parsed.tree.statements, parsed.diagnostics
     if len(statements) > 1:
-        message = "Only one statement can stand here; this is another."
+        message = "only one statement can stand here; this is another"
         wrong = ordered((*wrong, Diagnostic("GP101", message, statements[1].span)))
     if wrong or not statements:
         return None, wrong

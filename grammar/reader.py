@@ -67,10 +67,10 @@ def read_source(data: bytes, name: str) -> tuple[Source, tuple[Diagnostic, ...]]
         text = _normalised(data[:MAX_BYTES].decode("utf-8", errors="replace"))
         return Source(text, name), (_too_large(len(data)),)
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        note = "The file starts like UTF-16. Save it as UTF-8."
-        return Source("", name), (Diagnostic("GP109", "This file is not UTF-8.", Span(0, 0), (note,)),)
+        note = "the file starts like UTF-16; save it as UTF-8"
+        return Source("", name), (Diagnostic("GP109", "this file is not UTF-8", Span(0, 0), (note,)),)
     if _is_binary(data):
-        return Source("", name), (Diagnostic("GP118", "This file is not text.", Span(0, 0)),)
+        return Source("", name), (Diagnostic("GP118", "this file is not text", Span(0, 0)),)
     try:
         text = _normalised(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -89,7 +89,7 @@ def check_text(text: str) -> tuple[Diagnostic, ...]:
     if text.isascii() and _CONTROL.search(text) is None:
         return ()
     for match in _SURROGATE.finditer(text):
-        message = f"Half of a surrogate pair (U+{ord(match[0]):04X}) cannot be written as UTF-8."
+        message = f"half of a surrogate pair (U+{ord(match[0]):04X}) cannot be written as UTF-8"
         found.append(Diagnostic("GP109", message, Span(*match.span())))
         if len(found) == MAX_DIAGNOSTICS:
             return tuple(found)
@@ -115,7 +115,7 @@ def _normalised(text: str) -> str:
 
 
 def _too_large(size: int) -> Diagnostic:
-    message = f"This program has {size:,} bytes. At most {MAX_BYTES:,} are allowed."
+    message = f"this program has {size:,} bytes; at most {MAX_BYTES:,} are allowed"
     return Diagnostic("GP111", message, Span(0, 0))
 
 
@@ -133,17 +133,17 @@ def _undecodable(data: bytes, name: str, error: UnicodeDecodeError) -> tuple[Sou
     start = len(_normalised(data[: error.start].decode("utf-8")))
     text = _normalised(data.decode("utf-8", errors="replace"))
     value = data[error.start]
-    note = "Save the file as UTF-8."
+    note = "save the file as UTF-8"
     if not data.startswith(BOM_UTF8) and 0x80 <= value <= 0xFF:
-        note = "It may have been saved in an older encoding such as Windows-1252. Save it as UTF-8."
+        note = "it may have been saved in an older encoding such as Windows-1252; save it as UTF-8"
     span = Span(min(start, len(text)), min(start + 1, len(text)))
-    return Source(text, name), (Diagnostic("GP109", f"Byte 0x{value:02X} is not UTF-8.", span, (note,)),)
+    return Source(text, name), (Diagnostic("GP109", f"byte 0x{value:02X} is not UTF-8", span, (note,)),)
 
 
 def _unseen(character: str, span: Span) -> Diagnostic:
     code = f"U+{ord(character):04X}"
     known = _UNSEEN_NAMES.get(character)
     what = f"{code} ({known})" if known else code
-    message = f"The character {what} cannot be seen, so the program could read differently from what it says."
-    notes = (f"Delete it, or write it as \\u{{{ord(character):x}}} inside a string.",)
+    message = f"the character {what} cannot be seen, so the program could read differently from what it says"
+    notes = (f"delete it, or write it as \\u{{{ord(character):x}}} inside a string",)
     return Diagnostic("GP116", message, span, notes)

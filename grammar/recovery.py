@@ -128,7 +128,7 @@ class Recovery:
         piece = list(self.tokens[first:last])
         deep = too_deep(piece)
         if deep is not None:
-            message = f"Brackets nest at most {MAX_DEPTH} deep."
+            message = f"brackets nest at most {MAX_DEPTH} deep"
             self.report(Diagnostic("GP112", message, deep.span))
             self._lose(piece)
             return
@@ -190,20 +190,20 @@ class Recovery:
         span = token.span
         word = near(token)
         if word is not None:
-            fix = Fix(f"Write '{word}'.", (Edit(span, word),))
-            message = f"No statement starts with '{token.text}'. Did you mean '{word}'?"
+            fix = Fix(f"write '{word}'", (Edit(span, word),))
+            message = f"no statement starts with '{token.text}'; did you mean '{word}'?"
             self.report(Diagnostic("GP117", message, span, fix=fix))
             return [Lexeme(word.upper(), word, *span), *piece[1:]]
         insert = ""
         if token.type == "SKILL":
-            insert, message = "use", "A skill is named by 'use skill'."
+            insert, message = "use", "a skill is named by 'use skill'"
         elif token.type == "NAME" and len(piece) > 1 and piece[1].type == "EQUAL":
-            insert, message = "let", f"A name is defined by 'let': let {token.text} = …"
+            insert, message = "let", f"a name is defined by 'let': let {token.text} = …"
         if not insert:
-            message = f"No statement starts with {found(token)}."
+            message = f"no statement starts with {found(token)}"
             self.report(Diagnostic("GP117", message, span, note_for_start(token)))
             return None
-        fix = Fix(f"Write '{insert}' before it.", (Edit(Span(span.start, span.start), f"{insert} "),))
+        fix = Fix(f"write '{insert}' before it", (Edit(Span(span.start, span.start), f"{insert} "),))
         self.report(Diagnostic("GP117", message, span, fix=fix))
         return [Lexeme(insert.upper(), insert, *span), *piece]
 
@@ -272,8 +272,8 @@ class _Repair:
 
     def _insert_skill(self, name: Lexeme) -> None:
         place = Span(name.start, name.start)
-        fix = Fix("Write 'skill' before it.", (Edit(place, "skill "),))
-        message = f"Expected 'skill' after 'use', but found {found(name)}."
+        fix = Fix("write 'skill' before it", (Edit(place, "skill "),))
+        message = f"expected 'skill' after 'use', but found {found(name)}"
         self._report(Diagnostic("GP101", message, name.span, fix=fix))
         self.tokens.append(Lexeme("SKILL", "skill", *place))
 
@@ -281,7 +281,7 @@ class _Repair:
         token, before = self.piece[at], self.piece[at - 1]
         after = self.piece[at + 1].type if at + 1 < len(self.piece) else ""
         defined = before.type in _DEFINES or before.type == "SKILL"
-        named = after == "COLON" or (after == "EQUAL" and bool(self.open))
+        named = after in ("COLON", "EQUAL") and (bool(self.open) or self.piece[0].type == "RENDER")
         allowed = (
             token.type in ("TRUE", "FALSE")
             or (token.type == "FOR" and not self.open)
@@ -289,13 +289,13 @@ class _Repair:
         )
         if allowed and not defined and not named:
             return token
-        message = f"'{token.text}' is a reserved word and cannot be a name."
+        message = f"'{token.text}' is a reserved word and cannot be a name"
         self._report(Diagnostic("GP122", message, token.span))
         return Lexeme("NAME", token.text, token.start, token.end)
 
     def _expression_hole(self, token: Lexeme) -> Lexeme:
-        fix = Fix("Write '?'.", (Edit(token.span, "?"),))
-        message = "'...' stands for statements; the hole of an expression is written '?'."
+        fix = Fix("write '?'", (Edit(token.span, "?"),))
+        message = "'...' stands for statements; the hole of an expression is written '?'"
         self._report(Diagnostic("GP604", message, token.span, fix=fix))
         return Lexeme("QMARK", "?", token.start, token.end)
 
@@ -307,15 +307,15 @@ class _Repair:
             return token
         after = self.piece[at + 1].start if at + 1 < len(self.piece) else token.end
         sign = ":" if after > token.end else ": "
-        fix = Fix("Write ':'.", (Edit(Span(before.end, token.end), sign),))
-        message = f"A named argument is written with ':', not with '=': {before.text}: …"
+        fix = Fix("write ':'", (Edit(Span(before.end, token.end), sign),))
+        message = f"a named argument is written with ':', not with '=': {before.text}: …"
         self._report(Diagnostic("GP120", message, token.span, fix=fix))
         return Lexeme("COLON", ":", token.start, token.end)
 
     def _closer(self, token: Lexeme) -> Lexeme | None:
         if not self.open:
             if not self.echo and not self.unbalanced:
-                message = f"This '{token.text}' closes no bracket."
+                message = f"this '{token.text}' closes no bracket"
                 self._report(Diagnostic("GP101", message, token.span))
             self.unbalanced = True
             return None
@@ -324,8 +324,8 @@ class _Repair:
         if kind == token.type:
             return token
         if not self.echo:
-            related = (Related(f"This '{token.text}' stands where '{closer}' is needed.", token.span),)
-            message = f"This '{opener.text}' is not closed by '{closer}'."
+            related = (Related(f"this '{token.text}' stands where '{closer}' is needed", token.span),)
+            message = f"this '{opener.text}' is not closed by '{closer}'"
             self._report(Diagnostic("GP113", message, opener.span, related=related))
         self.unbalanced = True
         return Lexeme(kind, closer, token.start, token.end)
@@ -335,7 +335,7 @@ class _Repair:
             return
         opener = self.open[-1]
         if not self.echo:
-            message = f"This '{opener.text}' is never closed."
+            message = f"this '{opener.text}' is never closed"
             self._report(Diagnostic("GP113", message, opener.span))
         self.unbalanced = True
         end = self.piece[-1].end

@@ -153,15 +153,15 @@ class _Scanner:
                 return point.end()
             stop = point.end() if point is not None else at + 2
             shown = raw[at:stop]
-            message = f"{shown} is not a character; write \\u{{…}} with a code point, such as \\u{{1F600}}."
+            message = f"{shown} is not a character; write \\u{{…}} with a code point, such as \\u{{1F600}}"
             self._report("GP105", message, at, stop)
             self.pending.append(shown)
             return stop
         stop = min(at + 2, end)
         shown = "a backslash at the end of a line" if letter in ("\n", "") else f"\\{letter}"
-        message = f'The language has no escape {shown}; it has \\n, \\t, \\", \\\\ and \\u{{…}}.'
+        message = f'the language has no escape {shown}; it has \\n, \\t, \\", \\\\ and \\u{{…}}'
         edit = Edit(self._span(at, at + 1), "\\\\")
-        self._report("GP105", message, at, stop, Fix("Write the backslash twice.", (edit,)))
+        self._report("GP105", message, at, stop, Fix("write the backslash twice", (edit,)))
         # The line break of `\⏎` is left to the main loop, which knows what a line start is.
         self.pending.append("\\")
         return at + 1
@@ -170,8 +170,8 @@ class _Scanner:
         self.pending.append("}")
         if self.raw.startswith("}}", at, end):
             return at + 2
-        fix = Fix("Write the brace twice.", (Edit(self._span(at, at + 1), "}}"),))
-        message = "This closing brace has no opening one; a brace that is meant as text is written '}}'."
+        fix = Fix("write the brace twice", (Edit(self._span(at, at + 1), "}}"),))
+        message = "this closing brace has no opening one; a brace that is meant as text is written '}}'"
         self._report("GP107", message, at, at + 1, fix)
         return at + 1
 
@@ -194,8 +194,8 @@ class _Scanner:
             stop += 1
         if stop >= end or raw[stop] != "}":
             edit = Edit(self._span(at, at + 1), "{{")
-            fix = Fix("Write the brace twice if it is meant as text.", (edit,))
-            message = "This '{' is not closed; write {name}, or '{{' for a brace that is meant as text."
+            fix = Fix("write the brace twice if it is meant as text", (edit,))
+            message = "this '{' is not closed; write {name}, or '{{' for a brace that is meant as text"
             self._report("GP106", message, at, at + 1, fix)
             self.pending.append("{")
             return at + 1
@@ -205,7 +205,7 @@ class _Scanner:
         message, replacement = _not_a_name(inside)
         certain = None
         if replacement is not None:
-            certain = Fix(f"Write {replacement}.", (Edit(self._span(at, stop), replacement),))
+            certain = Fix(f"write {replacement}", (Edit(self._span(at, stop), replacement),))
         self._report("GP108", message, at, stop, certain)
         return stop
 
@@ -215,14 +215,14 @@ def _not_a_name(inside: str) -> tuple[str, str | None]:
     word = inside.strip()
     if word in RESERVED:
         return (
-            f"'{word}' is a reserved word, so nothing can be named so; for braces write '{{{{' and '}}}}'.",
+            f"'{word}' is a reserved word, so nothing can be named so; for braces write '{{{{' and '}}}}'",
             None,
         )
     if _NAME.fullmatch(word):
-        return f"A name stands between the braces without spaces: {{{word}}}.", f"{{{word}}}"
+        return f"a name stands between the braces without spaces: {{{word}}}", f"{{{word}}}"
     if not word:
-        return "Nothing stands between the braces; write {name}, or '{{}}' for braces as text.", "{{}}"
-    return "Only a name can stand between braces; for braces as text write '{{' and '}}'.", None
+        return "nothing stands between the braces; write {name}, or '{{}}' for braces as text", "{{}}"
+    return "only a name can stand between braces; for braces as text write '{{' and '}}'", None
 
 
 def _shared_start(margins: list[str]) -> str:

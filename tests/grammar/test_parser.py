@@ -335,7 +335,7 @@ def test_messages_speak_the_author_s_language() -> None:
         for piece in pieces:
             for found in read(f"{first} {piece}").diagnostics:
                 assert not terminal.search(found.message), found.message
-                assert found.message.endswith((".", "?", "…"))
+                assert not found.message.endswith(".")
                 assert len(found.message) < 200
 
 
