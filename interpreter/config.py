@@ -400,6 +400,8 @@ def _merge(
 
 
 def _convert(value: object, setting: Setting, folder: Path) -> object:
+    if isinstance(value, Path):
+        value = [value] if setting.kind == "paths" else str(value)
     if setting.optional and isinstance(value, str) and value.strip().lower() == "none":
         return None
     match setting.kind:
@@ -466,8 +468,6 @@ def _model(text: str, folder: Path) -> str:
 def _paths(value: object, folder: Path) -> tuple[Path, ...]:
     if isinstance(value, str):
         value = [part for part in value.split(os.pathsep) if part.strip()]
-    if isinstance(value, Path):
-        value = [value]
     if not isinstance(value, list | tuple):
         raise ValueError("expected a list of folders")
     return tuple(dict.fromkeys(_path(_text(str(v) if isinstance(v, Path) else v), folder) for v in value))
