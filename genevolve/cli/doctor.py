@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "note", "fail"]
 
-_PACKAGES = ("lark", "numpy", "pillow", "bm25s", "torch", "transformers", "diffusers", "sentence-transformers")
+_PACKAGES = (
+    "lark",
+    "numpy",
+    "pillow",
+    "bm25s",
+    "torch",
+    "transformers",
+    "diffusers",
+    "sentence-transformers",
+)
 _LATER = ("dspy", "trl", "faiss-cpu")
 _ENOUGH_DISK = 2 * 1024**3
 _SLOWEST_IMPORT = 120.0
@@ -168,7 +177,7 @@ def _import_order() -> Line:
     for first, second in (("faiss", "torch"), ("torch", "faiss")):
         code = f"import {first}, {second}; import numpy; {_EXERCISE}"
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603  # our own code in our own interpreter
                 [sys.executable, "-c", code], capture_output=True, timeout=_SLOWEST_IMPORT, check=False
             )
         except subprocess.TimeoutExpired:
