@@ -53,7 +53,7 @@ def sidecar_names(name: str) -> tuple[str, ...]:
     return (f"{name}.txt", f"{name}.json", f"{stem}.txt", f"{stem}.json")
 
 
-def caption_of(path: str, sidecar: tuple[str, bytes] | None, metadata: Metadata) -> Caption:
+def caption_of(path: str, sidecar: tuple[str, bytes] | None, metadata: Metadata | None = None) -> Caption:
     """The caption of the picture at `path` (inside the library, with `/`).
 
     `sidecar` is the name and content of the file beside it, when there is one; an empty or unreadable one does not
@@ -61,7 +61,8 @@ def caption_of(path: str, sidecar: tuple[str, bytes] | None, metadata: Metadata)
     """
     if sidecar is not None and (found := _from_sidecar(*sidecar)):
         return found
-    return _from_metadata(metadata) or Caption(caption_from_name(path), "", "name")
+    embedded = _from_metadata(metadata) if metadata is not None else None
+    return embedded or Caption(caption_from_name(path), "", "name")
 
 
 def caption_from_name(path: str) -> str:

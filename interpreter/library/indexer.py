@@ -37,15 +37,15 @@ _EMBED = 256
 class IndexReport:
     """What indexing did.
 
-    Numbers of files that were added, changed, removed, renamed (same bytes, other path) or left as they were; how many
-    were `read` from disk and how many passages and captions were `embedded`; `skipped` are the files that are not in
-    the index, each with the reason; `seconds` is the wall time.
+    Paths of files that were added, changed, removed or renamed (same bytes: old path, new path), and the number of
+    those left as they were; how many files were `read` from disk and how many passages and captions were `embedded`;
+    `skipped` are the files that are not in the index, each with the reason; `seconds` is the wall time.
     """
 
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    renamed: int = 0
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
     unchanged: int = 0
     read: int = 0
     embedded: int = 0
@@ -154,28 +154,33 @@ class _Run:
         embedded: int,
         listing: Listing,
     ) -> IndexReport:
-        lost = [known[path].content for path in gone if known[path].content is not None]
-        added = changed = renamed = unchanged = 0
-        for path, now in after.items():
+        lost: dict[int, list[str]] = {}
+        for path in sorted(gone, reverse=True):
+            if (content := known[path].content) is not None:
+                lost.setdefault(content, []).append(path)
+        added: list[str] = []
+        changed: list[str] = []
+        renamed: list[tuple[str, str]] = []
+        unchanged = 0
+        for path, now in sorted(after.items()):
             before = known.get(path)
             if now.content is None:
                 continue
-            if before is None or before.content is None:
-                if now.content in lost:
-                    lost.remove(now.content)
-                    renamed += 1
+            if before is not None and before.content is not None:
+                if before.content == now.content:
+                    unchanged += 1
                 else:
-                    added += 1
-            elif before.content != now.content:
-                changed += 1
+                    changed.append(path)
+            elif lost.get(now.content):
+                renamed.append((lost[now.content].pop(), path))
             else:
-                unchanged += 1
+                added.append(path)
         skipped = [(path, k.reason) for path, k in after.items() if k.content is None]
         return IndexReport(
-            added,
-            changed,
-            len(lost),
-            renamed,
+            tuple(added),
+            tuple(changed),
+            tuple(sorted(path for paths in lost.values() for path in paths)),
+            tuple(renamed),
             unchanged,
             self._read,
             embedded,

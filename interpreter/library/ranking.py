@@ -95,24 +95,37 @@ class WordIndex:
         import numpy as np
 
         scores = np.zeros(self._size)
-        covered = np.zeros(self._size)
-        words = list(dict.fromkeys(terms(query)))
-        if self._bm25 is None or not words:
-            return scores, covered
-        starts, rows = self._bm25.scores["indptr"], self._bm25.scores["indices"]
-        known = []
-        total = 0.0
-        for word in words:
-            column = self._bm25.vocab_dict.get(word)
-            found = rows[starts[column] : starts[column + 1]] if column is not None else rows[:0]
-            weight = math.log(1 + (self._size - len(found) + 0.5) / (len(found) + 0.5))
-            total += weight
-            covered[found] += weight
-            if len(found):
-                known.append(word)
+        covered, _ = self.coverage(query)
+        known = [word for word in dict.fromkeys(terms(query)) if len(self._texts_with(word))]
         if known:
             scores += self._bm25.get_scores(known)
-        return scores, covered / total
+        return scores, covered
+
+    def coverage(self, query: str) -> tuple[Scores, Scores]:
+        """How much of the query's words every text contains: by the words' rarity, and by their number; (n,) each."""
+        import numpy as np
+
+        weighed, counted = np.zeros(self._size), np.zeros(self._size)
+        words = list(dict.fromkeys(terms(query)))
+        total = 0.0
+        for word in words:
+            found = self._texts_with(word)
+            weight = math.log(1 + (self._size - len(found) + 0.5) / (len(found) + 0.5))
+            total += weight
+            weighed[found] += weight
+            counted[found] += 1
+        return (weighed / total, counted / len(words)) if words else (weighed, counted)
+
+    def _texts_with(self, word: str) -> NDArray[np.int32]:
+        """Positions of the texts that contain a word."""
+        import numpy as np
+
+        column = self._bm25.vocab_dict.get(word) if self._bm25 is not None else None
+        if column is None:
+            return np.zeros(0, dtype=np.int32)
+        starts = self._bm25.scores["indptr"]
+        found: NDArray[np.int32] = self._bm25.scores["indices"][starts[column] : starts[column + 1]]
+        return found
 
 
 def rank(
@@ -164,15 +177,18 @@ def similarities(queries: Sequence[str], vectors: Vectors, embedder: Embedder) -
 def relevance(query: str, texts: Sequence[str], embedder: Embedder | None) -> list[float]:
     """How well each of a few texts answers one query: 0 when it does not, else up to 1.
 
-    The mean of coverage and cosine for texts that pass by words or by meaning; coverage alone without an embedder.
+    The mean of two coverages (`WordIndex.coverage`) and, with an embedder, of that and the cosine. Among few texts a
+    word's rarity says little, so what passes by words is decided by their number.
     """
-    _, covered = WordIndex.build(texts).score(query)
+    weighed, counted = WordIndex.build(texts).coverage(query)
+    by_words = [(float(w) + float(c)) / 2 for w, c in zip(weighed, counted, strict=True)]
+    passing = [bool(c >= COVERAGE) for c in counted]
     if embedder is None or not texts:
-        return [float(c) if c >= COVERAGE else 0.0 for c in covered]
+        return [round(fit, _DIGITS) if passes else 0.0 for fit, passes in zip(by_words, passing, strict=True)]
     cosines, floors = similarities([query], embedder.embed(list(texts)), embedder)
     return [
-        round((float(c) + float(s)) / 2, _DIGITS) if c >= COVERAGE or s >= floors[0] else 0.0
-        for c, s in zip(covered, cosines[0], strict=True)
+        round((fit + float(cosine)) / 2, _DIGITS) if passes or cosine >= floors[0] else 0.0
+        for fit, cosine, passes in zip(by_words, cosines[0], passing, strict=True)
     ]
 
 
