@@ -187,7 +187,7 @@ class Caller:
         except (Exception, SystemExit) as error:
             if isinstance(error, TimeoutError) and timer.expired():
                 self.ledger.check_time()
-                message = f"`{name}` took longer than {limit:.3g} seconds"
+                message = f"'{name}' took longer than {limit:.3g} seconds"
                 raise CallFailed("GP521", message, attempts=attempt, kind="TimeoutError") from error
             raise self._translated(request.tool, error, attempt) from error
         finally:
@@ -209,7 +209,7 @@ class Caller:
         signature = tool.signature
         wrong = flaw(value, signature.returns)
         if wrong is not None:
-            message = f"`{signature.name}` does not keep its promise: {wrong}"
+            message = f"'{signature.name}' does not keep its promise: {wrong}"
             raise CallFailed("GP526", message, attempts=attempt, kind=type(value).__name__)
         return coerced(self._around.redactor.value(value), signature.returns)  # type: ignore[arg-type]  # `flaw` checked it
 
@@ -228,11 +228,11 @@ class Caller:
             case AuthorError(code=str() as code) if code in CODES:
                 return CallFailed(code, said, *tries, service=False, **details)
             case AuthorError():
-                return CallFailed("GP520", f"`{name}` failed: {said}", *tries, service=False, **details)
+                return CallFailed("GP520", f"'{name}' failed: {said}", *tries, service=False, **details)
             case GenevolveError() if not isinstance(error, Cancelled):
-                return CallFailed("GP520", f"`{name}` failed: {said}", *tries, **details)
+                return CallFailed("GP520", f"'{name}' failed: {said}", *tries, **details)
         shown = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        return CallFailed("GP520", f"`{name}` failed with {shown}", *tries, **details)
+        return CallFailed("GP520", f"'{name}' failed with {shown}", *tries, **details)
 
 
 def is_async(tool: object) -> bool:

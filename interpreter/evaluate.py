@@ -80,7 +80,7 @@ def _element(expression: Index, frame: Frame, source: Source) -> Value:
     if index >= count:
         found = "only 1 image was found" if count == 1 else f"only {count} images were found"
         message = f"{found}, so there is no image at index {index}"
-        note = f"the last one is at index {count - 1}; `top_k` tells how many to look for"
+        note = f"the last one is at index {count - 1}; 'top_k' tells how many to look for"
         raise failed(source, "GP522", message, expression.index.span, note)
     return images.items[index]
 
@@ -136,7 +136,7 @@ def _checked(parameter: Parameter, value: Value, span: Span, source: Source) -> 
     kind = type_of(value)
     if not kind.fits(parameter.type):
         raise failed(
-            source, "GP301", f"`{parameter.name}` must be {parameter.type}, and this is {kind}", span
+            source, "GP301", f"'{parameter.name}' must be {parameter.type}, and this is {kind}", span
         )
     measure: float | None = None
     if isinstance(value, str):
@@ -149,11 +149,11 @@ def _checked(parameter: Parameter, value: Value, span: Span, source: Source) -> 
     ):
         unit = " characters long" if isinstance(value, str) else ""
         bounds = f"{'…' if low is None else f'{low:g}'} to {'…' if high is None else f'{high:g}'}"
-        message = f"`{parameter.name}` must be {bounds}{unit}, and this is {measure:g}"
+        message = f"'{parameter.name}' must be {bounds}{unit}, and this is {measure:g}"
         raise failed(source, "GP312", message, span)
     if parameter.choices and value not in parameter.choices:
         listed = ", ".join(f'"{c}"' for c in parameter.choices)
-        raise failed(source, "GP315", f"`{parameter.name}` must be one of {listed}", span)
+        raise failed(source, "GP315", f"'{parameter.name}' must be one of {listed}", span)
     return coerced(value, parameter.type)
 
 

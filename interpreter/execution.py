@@ -130,7 +130,7 @@ class Execution:
                 assert node.expression is not None
                 value = evaluate(node.expression, self.frame, self.source)
                 if node.kind == "ref" and not isinstance(value, ImageHandle):
-                    raise failed(self.source, "GP406", f"`{node.name}` needs an image", node.expression.span)
+                    raise failed(self.source, "GP406", f"'{node.name}' needs an image", node.expression.span)
                 self.frame.values[node.name] = value
             case "skill":
                 self._spend(node)

@@ -8,15 +8,13 @@ run.image, run.prompt, run.references, run.trace
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import platform
 import random
-import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from genevolve.grammar.builtins import PREDICATES
 from genevolve.grammar.checker import Checked
@@ -25,6 +23,7 @@ from genevolve.grammar.errors import GenevolveError, InternalError, RunError
 from genevolve.grammar.span import Source
 from genevolve.grammar.tree import Tree
 from genevolve.grammar.types import Environment, SkillInfo
+from genevolve.interpreter.blocking import blocking
 from genevolve.interpreter.budget import Budget, Ledger
 from genevolve.interpreter.cache import CallCache
 from genevolve.interpreter.calls import Surroundings
@@ -32,6 +31,7 @@ from genevolve.interpreter.events import Listener
 from genevolve.interpreter.execution import Execution, statement_hash
 from genevolve.interpreter.outcome import (
     Outcome,
+    check_references,
     check_renderer,
     draw,
     elaborated,
@@ -52,11 +52,6 @@ from genevolve.interpreter.values import to_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-T = TypeVar("T")
-
-_PATIENCE = 2.0
-"""Seconds that a stopped run in another thread is given to wind up."""
 
 
 class Machine:
@@ -170,8 +165,10 @@ class Machine:
                 checked.tree, start.plan, execution.frame, checked.environment, self.skills, checked.source
             )
             if renderer is not None and z is not None:
-                check_renderer(renderer, z, checked.tree, checked.source)
-            await execution.perform(start.plan.nodes)
+                check_renderer(renderer, z, checked.tree, checked.source, self._around.redactor)
+            # A path that is wrong is told before anything is paid for.
+            await execution.perform([n for n in start.plan.nodes if n.kind == "parameter"])
+            await execution.perform([n for n in start.plan.nodes if n.kind != "parameter"])
             return await self.finish(execution, checked.tree, renderer, kept)
 
     def run_sync(
@@ -231,6 +228,8 @@ class Machine:
         outcome = elaborated(tree, execution.frame, execution.environment, self.skills, source)
         trace.write("z", digest=outcome.z.digest, z=outcome.z.to_dict())
         timings = {"calls": round(execution.ledger.elapsed, 6)}
+        if kept is not None or renderer is not None:
+            await execution.workers.call(lambda: check_references(tree, outcome.images, source), "references")
         if kept is not None:
             kept.write("z.json", outcome.z.to_json())
             await execution.workers.call(lambda: _copy_references(kept, outcome), "record")
@@ -249,6 +248,7 @@ class Machine:
             references=outcome.images,
             values=dict(execution.frame.values),
             notes=notes,
+            trace=trace.events,
             timings=timings,
             spent=execution.ledger.to_dict(),
             folder=None if kept is None else kept.folder,
@@ -293,62 +293,15 @@ class Machine:
                 f"a bug in genevolve ended the run: {type(error).__name__}: {error}"
             ) from error
         finally:
-            diagnostics = [_diagnostic_data(d, execution.source) for d in found]
-            spent = execution.ledger.to_dict()
-            execution.trace.write("run_finished", status=status, diagnostics=diagnostics, spent=spent)
-            execution.trace.close()
-            if kept is not None:
-                kept.describe(status=status, diagnostics=diagnostics, spent=spent)
-            await execution.close()
-
-
-def blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from plain code, whether or not an event loop is running in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    return _Elsewhere(work).result()
-
-
-class _Elsewhere(Generic[T]):
-    """A coroutine on an event loop in a thread of its own, because this thread's loop is busy with the caller."""
-
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        self._work = work
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._value: list[T] = []
-        self._error: BaseException | None = None
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(
-            target=context.run, args=(self._main,), name="genevolve-run", daemon=True
-        )
-
-    def result(self) -> T:
-        self._thread.start()
-        try:
-            self._thread.join()
-        except BaseException:  # Ctrl-C reaches the thread that waits, not the one that works
-            if self._loop is not None and self._task is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._task.cancel)
-            self._thread.join(_PATIENCE)
-            raise
-        if self._error is not None:
-            raise self._error
-        return self._value[0]
-
-    def _main(self) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                self._loop = runner.get_loop()
-                self._value.append(runner.run(self._keep()))
-        except BaseException as error:  # handed to the thread that waits
-            self._error = error
-
-    async def _keep(self) -> T:
-        self._task = asyncio.current_task()
-        return await self._work
+            try:
+                diagnostics = [_diagnostic_data(d, execution.source) for d in found]
+                spent = execution.ledger.to_dict()
+                execution.trace.write("run_finished", status=status, diagnostics=diagnostics, spent=spent)
+                if kept is not None:
+                    kept.describe(status=status, diagnostics=diagnostics, spent=spent)
+            finally:
+                execution.trace.close()
+                await execution.close()
 
 
 def _versions() -> dict[str, str]:

@@ -24,6 +24,7 @@ from genevolve.interpreter.evaluate import Frame, evaluate, failed
 from genevolve.interpreter.execution import Execution
 from genevolve.interpreter.plan import Plan
 from genevolve.interpreter.protocols import CallContext, Renderer, Rendering, Skill
+from genevolve.interpreter.redact import Redactor
 from genevolve.interpreter.values import Evidence, ImageHandle, Images, SizeValue, Value
 
 if TYPE_CHECKING:
@@ -145,17 +146,19 @@ def _guessed(expression: Expression, guess: Frame, source: Source) -> Value:
         raise
 
 
-def check_renderer(renderer: Renderer, z: Z, tree: Tree, source: Source) -> None:
+def check_renderer(renderer: Renderer, z: Z, tree: Tree, source: Source, redactor: Redactor) -> None:
     """Raise `RunError` (GP524) when the renderer cannot honour z."""
     try:
-        refusals = [" ".join(str(r).split()) for r in renderer.refusals(z)]
+        refusals = [redactor.text(" ".join(str(r).split())) for r in renderer.refusals(z)]
     except GenevolveError:
         raise
     except Exception as error:  # other people's code: see `calls`
-        message = f"the renderer `{renderer.name}` failed with {type(error).__name__}: {error}"
+        message = (
+            f"the renderer '{renderer.name}' failed with {type(error).__name__}: {redactor.text(str(error))}"
+        )
         raise failed(source, "GP527", message, _place(tree), service=True) from error
     if refusals:
-        message = f"the renderer `{renderer.name}` cannot honour this program: {refusals[0].rstrip('.')}"
+        message = f"the renderer '{renderer.name}' cannot honour this program: {refusals[0].rstrip('.')}"
         raise failed(source, "GP524", message, _place(tree), *refusals[1:])
 
 
@@ -178,8 +181,7 @@ def check_references(tree: Tree, images: Sequence[ImageHandle], source: Source) 
 async def draw(execution: Execution, renderer: Renderer, outcome: Outcome, tree: Tree) -> Rendering:
     """Have the picture made. Raises `RunError` (GP523, GP524, GP527) at the program's `render`."""
     source, ledger, redactor = execution.source, execution.ledger, execution.around.redactor
-    await execution.workers.call(lambda: check_references(tree, outcome.images, source), "references")
-    check_renderer(renderer, outcome.z, tree, source)
+    check_renderer(renderer, outcome.z, tree, source, redactor)
     began = time.monotonic()
     context = CallContext(ledger.deadline, threading.Event())
     limit = ledger.deadline - began
@@ -241,7 +243,7 @@ def _failure(
     said = execution.around.redactor.text(" ".join(str(error).split()))[:1000]
     if not isinstance(error, GenevolveError):
         said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return failed(source, "GP527", f"the renderer `{renderer.name}` failed: {said}", place, service=True)
+    return failed(source, "GP527", f"the renderer '{renderer.name}' failed: {said}", place, service=True)
 
 
 def renderer_version(renderer: Renderer) -> str:

@@ -17,11 +17,12 @@ from genevolve.grammar.parser import parse
 from genevolve.grammar.span import Source
 from genevolve.grammar.types import Signature
 from genevolve.grammar.z import Z
+from genevolve.interpreter.blocking import blocking
 from genevolve.interpreter.budget import Budget
 from genevolve.interpreter.cache import arguments_json, call_key
 from genevolve.interpreter.events import Event
 from genevolve.interpreter.execution import statement_hash
-from genevolve.interpreter.machine import Machine, blocking
+from genevolve.interpreter.machine import Machine
 from genevolve.interpreter.protocols import CallContext
 from genevolve.interpreter.retry import RetryPolicy
 from genevolve.interpreter.run import Run
@@ -43,7 +44,7 @@ class RecordedTool:
         """The recorded answer; raises `AuthorError` when the trace has none for these arguments."""
         key = call_key(self.signature.name, None, arguments_json(args, named))
         if key not in self.answers:
-            raise AuthorError(f"the trace holds no answer of `{self.signature.name}` to these arguments")
+            raise AuthorError(f"the trace holds no answer of '{self.signature.name}' to these arguments")
         return self.answers[key]
 
 
@@ -162,7 +163,7 @@ def _answers(trace: Trace) -> dict[str, dict[str, Value]]:
         try:
             value = from_json(event.data["value"])
         except (ValueError, TypeError) as error:
-            raise AuthorError(f"the trace holds a damaged answer of `{tool}`: {error}") from error
+            raise AuthorError(f"the trace holds a damaged answer of '{tool}': {error}") from error
         found.setdefault(tool, {})[call_key(tool, None, event.data["arguments"])] = value
     return found
 

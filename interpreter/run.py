@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -43,7 +43,7 @@ class Run:
     references: tuple[ImageHandle, ...] = ()
     values: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    trace: tuple[Event, ...] = ()
+    trace: Sequence[Event] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
     folder: Path | None = None

@@ -69,7 +69,7 @@ def check_tools(nodes: Sequence[Node], tools: Mapping[str, Tool], skills: Mappin
     """Raise `ConfigurationError` when nodes need a tool or a skill that is not there."""
     for name in tools_used(nodes):
         if name not in tools:
-            raise ConfigurationError(f"the program calls `{name}`, but no such tool is registered")
+            raise ConfigurationError(f"the program calls '{name}', but no such tool is registered")
     for node in nodes:
         if node.kind == "skill" and node.name not in skills:
-            raise ConfigurationError(f"the program uses the skill `{node.name}`, but no such skill is loaded")
+            raise ConfigurationError(f"the program uses the skill '{node.name}', but no such skill is loaded")

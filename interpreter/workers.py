@@ -11,9 +11,13 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_MANY = 64
+"""With so many threads in the list, those that have ended are taken out."""
 
 
 class Workers:
@@ -31,7 +35,6 @@ class Workers:
         future: asyncio.Future[T] = loop.create_future()
 
         def settle(result: T | None, error: BaseException | None) -> None:
-            self._threads.discard(thread)
             if future.done():  # the waiting was cancelled: nobody asks any more
                 return
             if error is None:
@@ -48,22 +51,22 @@ class Workers:
                 error = RuntimeError(f"StopIteration: {stop}")
             except BaseException as raised:  # carried over to the waiting task, which judges it
                 error = raised
-            try:
+            with suppress(RuntimeError):  # the loop is closed: the run ended without this thread
                 loop.call_soon_threadsafe(settle, result, error)
-            except RuntimeError:  # the loop is closed: the run ended without this thread
-                self._threads.discard(thread)
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=work, name=f"genevolve-{name}", daemon=True)
-        self._threads.add(thread)
+        if len(self._threads) >= _MANY:
+            self._threads = {t for t in self._threads if t.is_alive()}
         thread.start()
+        self._threads.add(thread)
         return await future
 
     async def join(self, seconds: float) -> int:
         """Wait until every thread has ended, `seconds` at most; returns how many have not."""
         deadline = time.monotonic() + seconds
-        while any(t.is_alive() for t in list(self._threads)):
+        while left := sum(t.is_alive() for t in self._threads):
             if time.monotonic() >= deadline:
                 break
-            await asyncio.sleep(0.005)
-        return sum(t.is_alive() for t in list(self._threads))
+            await asyncio.sleep(0.002)
+        return left

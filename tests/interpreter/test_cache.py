@@ -5,29 +5,32 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import handle
 
 from genevolve.interpreter.cache import CallCache, arguments_json, call_key
-from genevolve.interpreter.values import Evidence, Images, SizeValue, Snippet
+from genevolve.interpreter.values import Evidence, Images, SizeValue, Snippet, Value
 
 KEY = call_key("search", "1", arguments_json(("a",), {"top_k": 5}))
 
 
 @pytest.fixture
-def said():
+def said() -> list[str]:
     return []
 
 
 @pytest.fixture
-def cache(tmp_path, said):
+def cache(tmp_path: Path, said: list[str]) -> Iterator[CallCache]:
     cache = CallCache(tmp_path / "sub" / "calls.sqlite", notify=said.append)
     yield cache
     cache.close()
 
 
-def test_the_key_depends_on_everything_and_not_on_the_order_of_names():
+def test_the_key_depends_on_everything_and_not_on_the_order_of_names() -> None:
     data = arguments_json(("a", 1), {"x": 1.0, "y": True})
     same = arguments_json(("a", 1), {"y": True, "x": 1.0})
     others = [("a", "1"), ("a", 1.0), ("b", 1)]
@@ -46,14 +49,14 @@ def test_the_key_depends_on_everything_and_not_on_the_order_of_names():
     "value",
     ["text ü \ud800", 7, 2.5, True, SizeValue(3, 4), Evidence((Snippet("a", "b", "c", 0.5),)), Images(())],
 )
-def test_values_come_back_as_they_were(cache, value):
+def test_values_come_back_as_they_were(cache: CallCache, value: Value) -> None:
     assert cache.get(KEY) is None
     cache.put(KEY, value)
     assert cache.get(KEY) == value
     assert type(cache.get(KEY)) is type(value)
 
 
-def test_it_lasts_beyond_the_object(tmp_path):
+def test_it_lasts_beyond_the_object(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     first = CallCache(path)
     first.put(KEY, "kept")
@@ -63,7 +66,7 @@ def test_it_lasts_beyond_the_object(tmp_path):
     second.close()
 
 
-def test_an_image_that_is_gone_or_changed_is_a_miss(cache, tmp_path):
+def test_an_image_that_is_gone_or_changed_is_a_miss(cache: CallCache, tmp_path: Path) -> None:
     image = handle(tmp_path / "a.png")
     cache.put(KEY, Images((image,)))
     assert cache.get(KEY) == Images((image,))
@@ -75,7 +78,7 @@ def test_an_image_that_is_gone_or_changed_is_a_miss(cache, tmp_path):
     assert cache.stats() == {"entries": 0, "bytes": 0}
 
 
-def test_the_least_recently_used_goes_first(tmp_path):
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     now = [0.0]
     cache = CallCache(tmp_path / "c.sqlite", max_bytes=2_000, clock=lambda: now[0])
     keys = [call_key("t", str(i), {}) for i in range(12)]
@@ -96,7 +99,7 @@ def test_the_least_recently_used_goes_first(tmp_path):
     cache.close()
 
 
-def test_the_size_is_counted_right_when_a_value_is_replaced(cache):
+def test_the_size_is_counted_right_when_a_value_is_replaced(cache: CallCache) -> None:
     for size in (10, 1000, 20):
         cache.put(KEY, "x" * size)
     one = cache.stats()
@@ -107,14 +110,14 @@ def test_the_size_is_counted_right_when_a_value_is_replaced(cache):
     assert cache.stats() == {"entries": 0, "bytes": 0}
 
 
-def test_what_is_larger_than_the_bound_is_not_kept(tmp_path):
+def test_what_is_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
     cache = CallCache(tmp_path / "c.sqlite", max_bytes=500)
     cache.put(KEY, "x" * 1000)
     assert cache.get(KEY) is None
     cache.close()
 
 
-def test_a_corrupt_file_is_moved_aside_and_said_once(tmp_path, said):
+def test_a_corrupt_file_is_moved_aside_and_said_once(tmp_path: Path, said: list[str]) -> None:
     path = tmp_path / "c.sqlite"
     path.write_bytes(b"this is no database, by no means" * 100)
     cache = CallCache(path, notify=said.append)
@@ -126,7 +129,7 @@ def test_a_corrupt_file_is_moved_aside_and_said_once(tmp_path, said):
     cache.close()
 
 
-def test_a_file_that_is_damaged_while_in_use(tmp_path, said):
+def test_a_file_that_is_damaged_while_in_use(tmp_path: Path, said: list[str]) -> None:
     path = tmp_path / "c.sqlite"
     cache = CallCache(path, notify=said.append)
     for i in range(200):
@@ -143,7 +146,7 @@ def test_a_file_that_is_damaged_while_in_use(tmp_path, said):
     cache.close()
 
 
-def test_a_foreign_database_is_left_alone(tmp_path, said):
+def test_a_foreign_database_is_left_alone(tmp_path: Path, said: list[str]) -> None:
     path = tmp_path / "c.sqlite"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE precious (x)")
@@ -158,7 +161,7 @@ def test_a_foreign_database_is_left_alone(tmp_path, said):
     cache.close()
 
 
-def test_a_place_that_cannot_be_written(tmp_path, said):
+def test_a_place_that_cannot_be_written(tmp_path: Path, said: list[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = CallCache(tmp_path / "file" / "c.sqlite", notify=said.append)
     cache.put(KEY, "x")
@@ -166,7 +169,7 @@ def test_a_place_that_cannot_be_written(tmp_path, said):
     assert said
 
 
-def test_a_row_that_somebody_tampered_with_is_a_miss(cache):
+def test_a_row_that_somebody_tampered_with_is_a_miss(cache: CallCache) -> None:
     cache.put(KEY, "x")
     with sqlite3.connect(cache.path) as other:
         other.execute('UPDATE calls SET value = \'{"type": "images", "value": 5}\'')
@@ -174,7 +177,7 @@ def test_a_row_that_somebody_tampered_with_is_a_miss(cache):
     assert cache.get(KEY) is None
 
 
-def _work(path, number, results):
+def _work(path: Path, number: int, results: Any) -> None:
     cache = CallCache(path, max_bytes=50_000)
     good = 0
     for i in range(150):
@@ -187,7 +190,7 @@ def _work(path, number, results):
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_many_processes_share_one_file(tmp_path, method):
+def test_many_processes_share_one_file(tmp_path: Path, method: str) -> None:
     context = multiprocessing.get_context(method)
     results = context.Queue()
     path = tmp_path / "shared.sqlite"
@@ -208,7 +211,7 @@ def test_many_processes_share_one_file(tmp_path, method):
     raw.close()
 
 
-def test_a_fork_does_not_use_its_parents_connection(cache):
+def test_a_fork_does_not_use_its_parents_connection(cache: CallCache) -> None:
     cache.put(KEY, "parent")
     context = multiprocessing.get_context("fork")
     results = context.Queue()

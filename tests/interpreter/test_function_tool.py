@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal, Optional
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 
@@ -16,11 +17,11 @@ from genevolve.interpreter.values import Evidence, ImageHandle, Images, SizeValu
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch):
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function_tool, "_declared", {})
 
 
-def test_a_function_becomes_a_tool():
+def test_a_function_becomes_a_tool() -> None:
     @tool
     def weather(
         place: Annotated[str, "a town"],
@@ -48,18 +49,27 @@ def test_a_function_becomes_a_tool():
     assert weather.version is None
 
 
-def test_all_types():
+def test_all_types() -> None:
     def every(
         a: str, b: int, c: float, d: bool, e: SizeValue, f: Evidence, g: Images, h: ImageHandle
     ) -> ImageHandle:
         return h
 
     s = FunctionTool(every).signature
-    assert [p.type.value for p in s.parameters] == ["text", "int", "float", "bool", "size", "evidence", "images", "image"]
+    assert [p.type.value for p in s.parameters] == [
+        "text",
+        "int",
+        "float",
+        "bool",
+        "size",
+        "evidence",
+        "images",
+        "image",
+    ]
     assert s.returns is Type.IMAGE
 
 
-def test_options_context_and_variadic():
+def test_options_context_and_variadic() -> None:
     @tool(name="lookup", version="3", cost=2, price=0.5)
     async def _look(*queries: str, context: CallContext, top_k: int, note: Optional[str] = None) -> Evidence:  # noqa: UP045
         assert isinstance(context, CallContext)
@@ -76,8 +86,8 @@ def test_options_context_and_variadic():
     assert asyncio.run(_look(CallContext(), "a", "b", top_k=3)) == Evidence()
 
 
-def no_annotation(a) -> str: ...
-def no_result(a: str): ...
+def no_annotation(a) -> str: ...  # noqa: ANN001  # the mistake under test
+def no_result(a: str): ...  # noqa: ANN201  # the mistake under test
 def a_list(a: list[str]) -> str: ...
 def a_dict() -> dict: ...
 def any_names(**more: int) -> str: ...
@@ -118,21 +128,21 @@ def nothing() -> None: ...
         (lambda a: a, "cannot be the name of a tool"),
     ],
 )
-def test_what_cannot_be_typed(function, message):
+def test_what_cannot_be_typed(function: Callable[..., Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         FunctionTool(function)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["prompt", "a-b", "", "1st", "a b", "true"])
-def test_names_that_programs_cannot_write(name):
+def test_names_that_programs_cannot_write(name: str) -> None:
     def function() -> str: ...
 
     with pytest.raises(ConfigurationError, match="cannot be the name" if name else "."):
         FunctionTool(function, name=name or " ")
 
 
-def test_negative_costs():
+def test_negative_costs() -> None:
     def function() -> str: ...
 
     with pytest.raises(ConfigurationError, match="negative"):
@@ -141,8 +151,8 @@ def test_negative_costs():
         FunctionTool(function, price=float("nan"))
 
 
-def test_declaring_again_replaces_and_another_of_the_name_is_refused():
-    def make():
+def test_declaring_again_replaces_and_another_of_the_name_is_refused() -> None:
+    def make() -> FunctionTool:
         @tool
         def again() -> str:
             return "x"

@@ -15,7 +15,7 @@ from genevolve.interpreter.record import RunRecord, read_facts
 NOON = datetime(2026, 4, 12, 12, 0, 5, tzinfo=UTC)
 
 
-def test_names_sort_by_time_and_never_collide(tmp_path):
+def test_names_sort_by_time_and_never_collide(tmp_path: Path) -> None:
     first = RunRecord.create(tmp_path / "runs", "request", NOON)
     second = RunRecord.create(tmp_path / "runs", "request", NOON)
     later = RunRecord.create(
@@ -27,7 +27,7 @@ def test_names_sort_by_time_and_never_collide(tmp_path):
     assert names == sorted(names)
 
 
-def test_facts_say_how_it_stands(tmp_path):
+def test_facts_say_how_it_stands(tmp_path: Path) -> None:
     record = RunRecord.create(tmp_path, "p", NOON)
     assert read_facts(record.folder)["status"] == "running"
     record.describe(status="finished", notes=["ü"])
@@ -39,7 +39,7 @@ def test_facts_say_how_it_stands(tmp_path):
     )
 
 
-def test_references_are_copies_with_the_right_ending(tmp_path):
+def test_references_are_copies_with_the_right_ending(tmp_path: Path) -> None:
     record = RunRecord.create(tmp_path / "runs", "p")
     image = handle(tmp_path / "a.png", media_type="image/jpeg")
     copy = record.add_reference(1, "tower", image)
@@ -47,7 +47,7 @@ def test_references_are_copies_with_the_right_ending(tmp_path):
     assert copy.read_bytes() == image.file.read_bytes()
 
 
-def test_a_reference_that_changed_is_refused_and_leaves_nothing(tmp_path):
+def test_a_reference_that_changed_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     record = RunRecord.create(tmp_path / "runs", "p")
     image = handle(tmp_path / "a.png")
     image.file.write_bytes(b"another picture")
@@ -61,11 +61,13 @@ def test_a_reference_that_changed_is_refused_and_leaves_nothing(tmp_path):
     assert list((record.folder / "references").iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = RunRecord.create(tmp_path, "p")
     record.write("z.json", "old")
 
-    def full_disk(self, data):
+    def full_disk(self: Path, data: bytes) -> None:
         self.touch()
         raise OSError(28, "No space left on device")
 
@@ -77,19 +79,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert sorted(p.name for p in record.folder.iterdir()) == ["run.json", "z.json"]
 
 
-def test_a_root_that_cannot_be(tmp_path):
+def test_a_root_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="no run folder"):
         RunRecord.create(tmp_path / "file" / "runs", "p")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"schema": "other"})])
-def test_facts_of_something_else(tmp_path, text):
+def test_facts_of_something_else(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(AuthorError, match=r"run\.json"):
         read_facts(tmp_path)
 
 
-def test_facts_of_no_run_folder(tmp_path):
+def test_facts_of_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(AuthorError, match="not a run folder"):
         read_facts(tmp_path)

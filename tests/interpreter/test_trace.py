@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,11 @@ from genevolve.interpreter.values import Evidence, ImageHandle, Images, Snippet
 START = {"schema": SCHEMA, "parameters": {}, "environment": {}}
 
 
-def written(tmp_path, **options):
+def written(tmp_path: Path, **options: Any) -> TraceWriter:
     return TraceWriter(tmp_path / "trace.jsonl", **options)
 
 
-def test_each_event_is_on_disk_at_once_and_comes_back(tmp_path):
+def test_each_event_is_on_disk_at_once_and_comes_back(tmp_path: Path) -> None:
     heard = []
     trace = written(tmp_path, listener=heard.append)
     trace.write("run_started", **START)
@@ -34,28 +36,28 @@ def test_each_event_is_on_disk_at_once_and_comes_back(tmp_path):
     trace.close()
 
 
-def test_texts_that_are_no_valid_unicode_come_back(tmp_path):
+def test_texts_that_are_no_valid_unicode_come_back(tmp_path: Path) -> None:
     trace = written(tmp_path)
     trace.write("run_started", **START, text="a\ud800b\\ud800 \u2028 \x00")
     trace.close()
     assert read_trace(tmp_path).events[0].data["text"] == "a\ud800b\\ud800 \u2028 \x00"
 
 
-def test_a_trace_is_never_overwritten(tmp_path):
+def test_a_trace_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "trace.jsonl").write_text("precious")
-    with pytest.raises(StorageError, match="trace.jsonl"):
+    with pytest.raises(StorageError, match=r"trace\.jsonl"):
         written(tmp_path)
     assert (tmp_path / "trace.jsonl").read_text() == "precious"
 
 
-def test_adopted_events_are_kept_as_they_are(tmp_path):
+def test_adopted_events_are_kept_as_they_are(tmp_path: Path) -> None:
     trace = written(tmp_path)
     trace.adopt([Event("run_started", 1.5, START)])
     trace.close()
     assert read_trace(tmp_path).events == (Event("run_started", 1.5, START),)
 
 
-def test_a_last_line_that_is_cut_is_left_out_and_told(tmp_path):
+def test_a_last_line_that_is_cut_is_left_out_and_told(tmp_path: Path) -> None:
     trace = written(tmp_path)
     trace.write("run_started", **START)
     trace.write("z", digest="abc", z={"a": "ü"})
@@ -71,7 +73,7 @@ def test_a_last_line_that_is_cut_is_left_out_and_told(tmp_path):
     assert (len(read_trace(file).events), read_trace(file).truncated) == (2, False)
 
 
-def line(**data):
+def line(**data: Any) -> bytes:
     return json.dumps(data).encode() + b"\n"
 
 
@@ -98,7 +100,7 @@ GOOD = line(event="run_started", at=0, **START)
         (GOOD + b"broken\n" + GOOD, ":2: this line is not JSON"),
     ],
 )
-def test_damaged_and_foreign_files(tmp_path, data, message):
+def test_damaged_and_foreign_files(tmp_path: Path, data: bytes, message: str) -> None:
     file = tmp_path / "trace.jsonl"
     file.write_bytes(data)
     with pytest.raises(AuthorError) as caught:
@@ -106,14 +108,14 @@ def test_damaged_and_foreign_files(tmp_path, data, message):
     assert message in str(caught.value)
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(AuthorError, match="does not exist"):
         read_trace(tmp_path / "none.jsonl")
     with pytest.raises(AuthorError, match="does not exist"):
         read_trace(tmp_path)
 
 
-def test_secrets_are_found_by_name_and_masked_everywhere(tmp_path):
+def test_secrets_are_found_by_name_and_masked_everywhere(tmp_path: Path) -> None:
     variables = {
         "OPENAI_API_KEY": "sk-1234567890",
         "HF_TOKEN": 'quote"and\\slash',
@@ -133,7 +135,7 @@ def test_secrets_are_found_by_name_and_masked_everywhere(tmp_path):
     assert trace.events[0].data["more"] == {"a": [f"x {MASK} y"], MASK: {"b": MASK}, "n": 5}
 
 
-def test_values_are_scrubbed_but_paths_stay():
+def test_values_are_scrubbed_but_paths_stay() -> None:
     redactor = Redactor(["topsecret1", "topsecret1-longer"])
     assert redactor.value("a topsecret1-longer") == f"a {MASK}"
     found = redactor.value(Evidence((Snippet("topsecret1", "t topsecret1", "s"),)))
