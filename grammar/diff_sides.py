@@ -151,7 +151,7 @@ class Side:
         for values in arguments(call).values():
             for value in values:
                 if isinstance(value, String):
-                    found += words(tokens(value, self._bound_name))
+                    found.update(words(tokens(value, self._bound_name)))
                 elif not isinstance(value, Number | Boolean | Size | Hole):
                     found[self.meanings.of(value, self.bound)] += 1
         return found

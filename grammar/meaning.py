@@ -90,9 +90,10 @@ def arguments(call: Call) -> dict[str, tuple[Expression, ...]]:
     Positional arguments of a tool that is not built in are named `0`, `1`, and so on.
     """
     signature = _SIGNATURES.get(call.name)
-    found: dict[str, tuple[Expression, ...]] = {}
+    given: dict[str, list[Expression]] = {}
     for name, value in _named(call, signature):
-        found[name] = (*found.get(name, ()), value)
+        given.setdefault(name, []).append(value)
+    found = {name: tuple(values) for name, values in given.items()}
     if signature is not None:
         for parameter in signature.parameters:
             written = found.get(parameter.name)

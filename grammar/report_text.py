@@ -34,7 +34,7 @@ _WINDOW = 1_000
 def to_text(
     findings: Iterable[Findings], *, color: bool = False, width: int = 110, with_summary: bool = True
 ) -> str:
-    """All findings as text, ending with a line break.
+    """All findings as text, ending with a line break; nothing at all when there are none.
 
     Args:
         findings: One entry per file, in the order in which they are printed.
@@ -50,7 +50,7 @@ def to_text(
         for file in files
         for diagnostic in file.diagnostics
     ]
-    if with_summary:
+    if with_summary and blocks:
         blocks.append(summary(files))
     return "\n\n".join(blocks) + "\n" if blocks else ""
 

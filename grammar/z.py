@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,14 +101,12 @@ class Z:
                 request=_text(data["request"]),
                 gen_prompt=_text(data["gen_prompt"]),
                 negative_prompt=_text(data["negative_prompt"]),
-                reference_images=tuple(Reference(**r) for r in data["reference_images"]),
-                settings=Settings(**data["settings"]),
-                constraints=tuple(
-                    Constraint(_text(c["kind"]), dict(c["arguments"])) for c in data["constraints"]
-                ),
+                reference_images=tuple(_reference(r) for r in data["reference_images"]),
+                settings=_settings(data["settings"]),
+                constraints=tuple(_constraint(c) for c in data["constraints"]),
                 skills=tuple(_text(s) for s in data["skills"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"this z is malformed: {error}") from error
 
     def to_json(self) -> str:
@@ -127,3 +126,38 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, found {type(value).__name__}")
     return value
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"expected a finite number, found {value!r:.40}")
+    return value
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    if not isinstance(number, int):
+        raise TypeError(f"expected a whole number, found {value!r:.40}")
+    return number
+
+
+def _reference(data: Mapping[str, Any]) -> Reference:
+    texts = {key: _text(value) for key, value in data.items() if key != "ordinal"}
+    return Reference(ordinal=_whole(data["ordinal"]), **texts)
+
+
+def _settings(data: Mapping[str, Any]) -> Settings:
+    return Settings(
+        width=_whole(data["width"]),
+        height=_whole(data["height"]),
+        steps=None if data["steps"] is None else _whole(data["steps"]),
+        guidance=None if data["guidance"] is None else _number(data["guidance"]),
+        seed=_whole(data["seed"]),
+    )
+
+
+def _constraint(data: Mapping[str, Any]) -> Constraint:
+    arguments = {
+        _text(k): v if isinstance(v, str | bool) else _number(v) for k, v in data["arguments"].items()
+    }
+    return Constraint(_text(data["kind"]), arguments)
