@@ -18,7 +18,6 @@ from genevolve.cli.output import print_findings, print_json, printable
 from genevolve.grammar.errors import AuthorError, ProgramError, RunError
 
 if TYPE_CHECKING:
-    from genevolve.grammar.checker import Checked
     from genevolve.grammar.types import Environment
     from genevolve.interpreter.events import Event
     from genevolve.interpreter.machine import Machine
@@ -48,20 +47,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Check, run, render, and say where the picture lies."""
     from genevolve.interpreter.config import load_config
-    from genevolve.programs.session import open_machine
+    from genevolve.programs.session import open_environment, open_machine
 
     program, folder = load_program(arguments.program)
     values = parse_values(arguments.values)
     if arguments.out is not None:
         check_target(arguments.out, ".png")
     config = load_config(file=arguments.config, flags=machine_flags(arguments))
+    # What can be said of the program alone is said before any library or renderer is opened.
+    require_sound(program, open_environment(config))
     with open_machine(config, program_folder=folder, verbose=arguments.verbose) as machine:
         if arguments.dry_run:
             return _show_plan(machine, program, values, as_json=arguments.json)
         record = config.runs.folder if config.runs.record else None
         try:
             run = machine.run_sync(
-                checked(program, machine.environment()),
+                program.checked(machine.environment()),
                 values,
                 render=not arguments.no_render,
                 record=record,
@@ -87,14 +88,13 @@ def load_program(given: str) -> tuple[Program, Path]:
     return Program.load(path), path.parent
 
 
-def checked(program: Program, environment: Environment) -> Checked:
-    """The checked program; raises `ProgramError` with everything that is wrong, its warnings printed else."""
+def require_sound(program: Program, environment: Environment) -> None:
+    """Raise `ProgramError` with all that is wrong; print what is only a warning."""
     findings = program.check(environment)
     if not findings.ok:
         raise ProgramError(findings)
     if findings.diagnostics:
         print_findings([findings], stream=sys.stderr)
-    return program.checked(environment)
 
 
 def parse_values(pairs: list[str]) -> dict[str, object]:
@@ -112,7 +112,7 @@ def parse_values(pairs: list[str]) -> dict[str, object]:
 
 
 def _show_plan(machine: Machine, program: Program, values: dict[str, object], *, as_json: bool) -> int:
-    plan = machine.prepare(checked(program, machine.environment()), values).plan
+    plan = machine.prepare(program.checked(machine.environment()), values).plan
     if as_json:
         print_json(plan.to_dict())
     else:
