@@ -11,7 +11,6 @@ from typing import Any
 
 from genevolve.grammar.codes import CODES
 from genevolve.grammar.diagnostics import Diagnostic, Findings, Fix, Severity
-from genevolve.grammar.report_sarif import to_sarif
 from genevolve.grammar.report_text import summary, to_text
 from genevolve.grammar.span import Source, Span
 
@@ -68,6 +67,14 @@ def _span(source: Source, span: Span) -> dict[str, dict[str, int]]:
         line, column = source.position(offset)
         ends[key] = {"line": line, "column": column, "offset": offset}
     return ends
+
+
+def to_sarif(findings: Iterable[Findings], *, base: str = "", version: str | None = None) -> str:
+    """All findings as one SARIF 2.1.0 log; see `report_sarif.to_sarif`."""
+    # Imported late: `genevolve check` starts faster without hashing and URL parsing.
+    from genevolve.grammar import report_sarif
+
+    return report_sarif.to_sarif(findings, base=base, version=version)
 
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.HINT: "notice"}
