@@ -71,8 +71,8 @@ def _index(library: Library, arguments: argparse.Namespace) -> int:
         print_json({"report": _plain(asdict(report)), "library": _plain(asdict(stats))})
         return OK
     print(
-        f"{report.added} added, {report.changed} changed, {report.removed} removed, "
-        f"{report.unchanged} unchanged, {len(report.skipped)} skipped"
+        f"{len(report.added)} added, {len(report.changed)} changed, {len(report.removed)} removed, "
+        f"{len(report.renamed)} renamed, {report.unchanged} unchanged, {len(report.skipped)} skipped"
     )
     for path, reason in report.skipped[:_SHOWN_SKIPPED]:
         print(printable(f"skipped  {path}: {reason}"))

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from genevolve.grammar.diagnostics import Findings
@@ -43,7 +44,7 @@ def print_findings(
     elif style == "github":
         text = report.to_github(findings)
     elif style == "sarif":
-        text = report.to_sarif(findings)
+        text = report.to_sarif(findings, base=str(Path.cwd()))
     else:
         width = shutil.get_terminal_size().columns if out.isatty() else 120
         text = report.to_text(findings, color=wants_color(out), width=width)

@@ -195,7 +195,7 @@ def test_library_index_and_search(tmp_path: Path, capsys: pytest.CaptureFixture[
     (folder / "broken.png").write_bytes(b"")
     assert run_command_line(["library", "index", str(folder), "--json"]) == OK
     report = json.loads(capsys.readouterr().out)["report"]
-    assert report["added"] == 1
+    assert report["added"] == ["bridges.md"]
     assert [Path(p).name for p, _ in report["skipped"]] == ["broken.png"]
     assert run_command_line(["library", "search", "iron bridge opened", "--library", str(folder)]) == OK
     assert "1781" in capsys.readouterr().out
