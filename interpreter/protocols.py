@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from genevolve.grammar.errors import Cancelled
 from genevolve.grammar.types import Signature
@@ -56,7 +56,8 @@ class Tool(Protocol):
     def version(self) -> str | None:
         """Part of the cache key, or None."""
 
-    def __call__(self, context: CallContext, /, *args: Value, **named: Value) -> Value | Awaitable[Value]:
+    # `Any`: each tool has parameters of its own; the signature says which values they take.
+    def __call__(self, context: CallContext, /, *args: Any, **named: Any) -> Value | Awaitable[Value]:
         """Call it: positional parameters in order, `named_only` ones by name."""
 
 

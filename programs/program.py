@@ -148,7 +148,7 @@ class Program:
             ProgramError: It does not check, a parameter is wrong, it has holes, or a call failed.
             ConfigurationError: The settings are wrong.
         """
-        from genevolve.interpreter.machine import blocking
+        from genevolve.interpreter.blocking import blocking
 
         return blocking(self.arun(machine, **parameters))
 

@@ -114,3 +114,26 @@ def _declared() -> tuple[FunctionTool, ...]:
     module = sys.modules.get("genevolve.interpreter.tools.function_tool")
     declared: tuple[FunctionTool, ...] = module.declared_tools() if module is not None else ()
     return declared
+
+
+def _builtin_tools(config: Config, program_folder: Path | None, *, samples: bool) -> list[Tool]:
+    """The tools of `grammar.builtins` on the configured folders; without any folder there is nothing to search."""
+    from genevolve.interpreter.library import Library
+    from genevolve.interpreter.library.embedder import resolve_embedder
+    from genevolve.interpreter.tools.ask import AskTool
+    from genevolve.interpreter.tools.image import ImageTool
+    from genevolve.interpreter.tools.image_search import ImageSearchTool
+    from genevolve.interpreter.tools.pick import PickTool
+    from genevolve.interpreter.tools.search import SearchTool
+
+    embedder = resolve_embedder(config.library.embedder)
+    tools: list[Tool] = [
+        ImageTool(image_folders(config, program_folder)),
+        PickTool(embedder),
+        AskTool(embedder),
+    ]
+    folders = library_folders(config, samples=samples)
+    if folders:
+        library = Library.open(folders, cache_dir=config.cache.location, embedder=embedder)
+        tools += [SearchTool(library), ImageSearchTool(library)]
+    return tools
