@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -54,6 +55,11 @@ class OpenedMachine(Machine):
         """What programs for this machine are checked against; the limit of calls is the budget's."""
         calls = self.config.budget.calls
         return super().environment(**({} if calls is None else {"max_calls": calls}) | limits)
+
+    @property
+    def record_folder(self) -> Path | None:
+        """Where the settings want run records; None when they want none."""
+        return self.config.runs.folder if self.config.runs.record else None
 
     def close(self) -> None:
         """Close the indexes, the cache and the renderer. What was rendered stays usable."""

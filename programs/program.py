@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,12 +159,16 @@ class Program:
 
         self._refuse_problems()
         if machine is not None:
-            return await machine.run(self.checked(machine.environment()), parameters)
+            return await self._run_on(machine, parameters)
         folder = self._path.parent if self._path is not None else None
         with open_machine(program_folder=folder) as opened:
-            runs = opened.config.runs
-            record = runs.folder if runs.record else None
-            return await opened.run(self.checked(opened.environment()), parameters, record=record)
+            return await self._run_on(opened, parameters)
+
+    async def _run_on(self, machine: Machine, parameters: Mapping[str, object]) -> Run:
+        from genevolve.programs.opened import OpenedMachine
+
+        record = machine.record_folder if isinstance(machine, OpenedMachine) else None
+        return await machine.run(self.checked(machine.environment()), parameters, record=record)
 
     def format(self) -> str:
         """The text in its canonical layout; raises `ProgramError` when there are mistakes of syntax."""

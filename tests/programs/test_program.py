@@ -181,6 +181,8 @@ class TestRunning:
         assert run.prompt.startswith("A card. Exactly 3 red balloons.")
         assert run.references == ()
         assert run.trace
+        assert run.folder is not None
+        assert (run.folder / "z.json").read_text(encoding="utf-8") == run.z.to_json()
 
     def test_run_inside_a_running_loop(self, machine: Machine) -> None:
         async def notebook() -> str:

@@ -152,14 +152,14 @@ class TestFolders:
         assert all(f.is_relative_to(SAMPLES) for f in library_folders(settings(tmp_path)))
         assert library_folders(settings(tmp_path), samples=False) == ()
 
-    def test_without_any_library_searches_find_nothing(self, tmp_path: Path) -> None:
+    def test_without_any_library_there_is_no_search(self, tmp_path: Path) -> None:
         program = Program.parse('request "A."\nlet f = image_search("cat")\nprompt "A."\n')
         with (
             open_machine(settings(tmp_path), samples=False) as machine,
             pytest.raises(ProgramError) as caught,
         ):
             program.run(machine)
-        assert {d.code for d in caught.value.findings.errors} == {"GP525"}
+        assert {d.code for d in caught.value.findings.errors} == {"GP202"}
 
     def test_images_of_the_program_and_of_the_settings(self, tmp_path: Path) -> None:
         folders = image_folders(settings(tmp_path, images__allowed=["photos"]), LIBRARY)
