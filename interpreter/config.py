@@ -73,38 +73,33 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class LibrarySettings:
+class LibrarySettings(NamedTuple):
     """`[library]`: what the searches read."""
 
     folders: tuple[Path, ...] = ()
     embedder: str = "auto"
 
 
-@dataclass(frozen=True)
-class ImageSettings:
+class ImageSettings(NamedTuple):
     """`[images]`: where `image(...)` may read."""
 
     allowed: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True)
-class RenderSettings:
+class RenderSettings(NamedTuple):
     """`[render]`: the renderer's specification, as `renderers.catalog` takes it."""
 
     renderer: str = "storyboard"
 
 
-@dataclass(frozen=True)
-class SkillSettings:
+class SkillSettings(NamedTuple):
     """`[skills]`: skills of the user's own."""
 
     folders: tuple[Path, ...] = ()
     override: bool = False
 
 
-@dataclass(frozen=True)
-class CacheSettings:
+class CacheSettings(NamedTuple):
     """`[cache]`: size in bytes; a folder of None means the user's cache folder."""
 
     enabled: bool = True
@@ -121,16 +116,14 @@ class CacheSettings:
         return user_cache_path("genevolve", appauthor=False)
 
 
-@dataclass(frozen=True)
-class RunSettings:
+class RunSettings(NamedTuple):
     """`[runs]`: run records."""
 
-    folder: Path = field(default_factory=lambda: Path.cwd() / "runs")
+    folder: Path = Path("runs")
     record: bool = True
 
 
-@dataclass(frozen=True)
-class MachineSettings:
+class MachineSettings(NamedTuple):
     """`[machine]`: how calls are made; `timeout` in seconds."""
 
     concurrency: int = 8
@@ -263,11 +256,14 @@ def _project_file(start: Path, given: Path | str | None) -> Path | None:
 
 
 def _read_table(path: Path, *, required: bool = True) -> Mapping[str, object]:
+    """The settings of a file; a `pyproject.toml` that is not `required` may be anything."""
     import tomllib
 
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
+        if not required and b"genevolve" not in data:  # most of them: spare the parser
+            return {}
         if len(data) > MAX_FILE_BYTES:
             raise ConfigurationError(f"{path}: the file is larger than {MAX_FILE_BYTES // 1024} KiB")
         table: Any = tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))

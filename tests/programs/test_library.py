@@ -40,14 +40,19 @@ KNOWLEDGE = {"launch_poster", "commander_portrait", "coin_tray", "palace_cover",
 """Programs whose picture would be wrong without facts; the others are about visible quality."""
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+@pytest.fixture(scope="module", params=["minilm", "none"])
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """With searches by words and meaning, and by words alone."""
     folder = tmp_path_factory.mktemp("library")
     config = load_config(
         start=folder,
         environment={},
         user_file=folder / "none",
-        flags={"cache.folder": folder / "cache", "runs.record": False},
+        flags={
+            "cache.folder": folder / "cache",
+            "runs.record": False,
+            "library.embedder": request.param,
+        },
     )
     with open_machine(config, program_folder=LIBRARY) as opened:
         yield opened
