@@ -150,7 +150,7 @@ def inspect_pipeline(cls: type, source: PipelineSource | None = None) -> Capabil
     family = FAMILIES.get(cls.__name__, Family())
     argument = next((a for a in _REFERENCE_ARGUMENTS if a in parameters), "")
     least, most, as_list = _references(cls, argument, family)
-    guidance, default_guidance = _guidance(parameters, family)
+    guidance, default_guidance = _guidance(parameters, family, source)
     strength = "strength" in parameters and bool(argument)
     sized = "height" in parameters and "width" in parameters
     return Capabilities(
@@ -277,18 +277,25 @@ def _documented_optional(cls: type, argument: str) -> bool:
     return bool(found and "*optional*" in found.group(1))
 
 
-def _guidance(parameters: Mapping[str, inspect.Parameter], family: Family) -> tuple[str, float | None]:
+def _guidance(
+    parameters: Mapping[str, inspect.Parameter], family: Family, source: PipelineSource | None
+) -> tuple[str, float | None]:
     """The argument that guidance goes to, and its default where ours differs from the pipeline's.
 
     A pipeline with both takes true CFG as its guidance when that is on by default (Qwen-Image), and the
-    distilled guidance otherwise (Flux).
+    distilled guidance otherwise (Flux). Distilled guidance is an input of the transformer; models without that
+    input (Flux schnell) ignore the argument, so they have no guidance.
     """
+    if source is not None and source.index.get("is_distilled") is True:  # Flux 2 klein
+        return "", None
     true_cfg = _default(parameters, "true_cfg_scale", float)
     if true_cfg is not None and (true_cfg > 1 or "guidance_scale" not in parameters):
         return "true_cfg_scale", family.guidance
+    without_input = source is not None and source.config("transformer").get("guidance_embeds") is False
     for name in ("guidance_scale", "distilled_guidance_scale"):
         if name in parameters:
-            return name, family.guidance
+            distilled = name.startswith("distilled") or true_cfg is not None
+            return ("", None) if distilled and without_input else (name, family.guidance)
     return "", None
 
 

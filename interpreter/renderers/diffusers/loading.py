@@ -31,7 +31,7 @@ class Loaded:
 def device_lock(device: str) -> threading.Lock:
     """The lock of a device: two pictures at a time would only compete for its memory."""
     with _locks_guard:
-        return _locks.setdefault(device, threading.Lock())
+        return _locks.setdefault("cuda:0" if device == "cuda" else device, threading.Lock())
 
 
 def choose_device(wanted: str) -> str:

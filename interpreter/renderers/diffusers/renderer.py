@@ -151,8 +151,10 @@ class DiffusersRenderer:
             arguments = build(z, self.capabilities, pictures, self.options.strength)
             watch = Watch(context, self.capabilities.pipeline)
             result = self._draw(loaded, arguments.keywords, z.settings.seed, watch)
+            # Still our turn: tokenizers keep settings between calls, so counting would disturb another's prompt.
+            counted = prompt_notes(z.gen_prompt, loaded.pipeline, self.capabilities)
         image = picture(result, self.capabilities.pipeline)
-        notes = [*arguments.notes, *prompt_notes(z.gen_prompt, loaded.pipeline, self.capabilities)]
+        notes = [*arguments.notes, *counted]
         wanted = (z.settings.width, z.settings.height)
         if image.size != wanted:
             shown = f"{image.width}x{image.height}"

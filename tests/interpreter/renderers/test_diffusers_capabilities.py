@@ -184,6 +184,44 @@ def test_guidance_one_is_sent_only_where_the_model_reads_it(tmp_path: Path, dist
     assert extra == ({"guidance_scale": 1.0} if distilled else {})
 
 
+@pytest.mark.parametrize(
+    ("name", "embeds", "argument"),
+    [
+        ("FluxPipeline", True, "guidance_scale"),
+        ("FluxPipeline", False, ""),  # schnell
+        ("HunyuanImagePipeline", True, "distilled_guidance_scale"),
+        ("HunyuanImagePipeline", False, ""),
+        ("StableDiffusion3Pipeline", False, "guidance_scale"),  # true CFG needs no input
+    ],
+)
+def test_distilled_guidance_needs_an_input_of_the_model(
+    tmp_path: Path, name: str, embeds: bool, argument: str
+) -> None:
+    source = folder(tmp_path, name, transformer=("T", {"guidance_embeds": embeds}))
+    assert inspect(name, source).guidance == argument
+
+
+def test_the_table_of_the_documentation_is_what_is_found_out() -> None:
+    page = Path(__file__).parents[3] / "docs" / "renderers.md"
+    rows = [
+        [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `") and line.split("`")[1].endswith("Pipeline")
+    ]
+    assert len(rows) > 20
+    for name, references, steps, guidance, negative in rows:
+        can = inspect(name)
+        least, most = can.least_references, can.most_references
+        shown = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
+        assert not can.problems
+        assert [references, steps, guidance, negative] == [
+            shown,
+            str(can.default_steps),
+            can.guidance or "none",
+            "yes" if can.negative_prompt else "no",
+        ], name
+
+
 def test_nearest_sizes_come_nearest_first_and_are_never_empty() -> None:
     assert nearest_sizes(100, 64, 16) == ((96, 64), (112, 64))
     assert nearest_sizes(3, 3, 16) == ((16, 16),)

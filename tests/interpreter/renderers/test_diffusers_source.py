@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -390,6 +392,20 @@ def test_two_packages_with_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     brought(monkeypatch, ("grey", "one:Grey"), ("grey", "two:Grey"))
     with pytest.raises(ConfigurationError, match="several packages"):
         open_renderer("grey")
+
+
+def test_the_renderer_of_the_documentation_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "renderers.md").read_text(encoding="utf-8")
+    (block,) = [part.split("```")[0] for part in page.split("```python\n")[1:] if "class Flat" in part]
+    names: dict[str, Any] = {"__name__": "flat_of_the_documentation"}
+    exec(compile(block, "renderers.md", "exec"), names)
+    module = ModuleType("flat_of_the_documentation")
+    module.__dict__.update(names)
+    monkeypatch.setitem(sys.modules, "flat_of_the_documentation", module)
+    brought(monkeypatch, ("flat", "flat_of_the_documentation:Flat"))
+    done = open_renderer("flat:red").render(CallContext(), SMALL, [])
+    assert isinstance(done, Rendering)
+    assert done.image.getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_index_is_read_once(plain: Path, tmp_path: Path) -> None:
