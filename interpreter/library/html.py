@@ -21,6 +21,14 @@ _BLOCK_NAMES = """
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
+_UNCLOSED_NAMES = """
+    area base br col colgroup dd dt embed hr img input li link meta optgroup option p param rp rt source tbody td tfoot th
+    thead tr track wbr
+"""
+_UNCLOSED = frozenset(_UNCLOSED_NAMES.split())
+_DEPTH = 512
+"""Browsers nest no deeper either. The time that parsing takes grows with the square of the depth."""
 _HEADING_LENGTH = 120
 
 
@@ -33,10 +41,16 @@ class _Place(NamedTuple):
 
 
 def read_html(data: bytes) -> Document:
-    """Title, headings and text of a page. Scripts, styles, forms, menus and hidden parts are left out."""
+    """Title, headings and text of a page. Scripts, styles, forms, menus and hidden parts are left out.
+
+    Raises `ValueError` when its tags are nested too deeply.
+    """
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(_decoded(data))
+    source = _decoded(data)
+    if _depth(source) > _DEPTH:
+        raise ValueError(f"its tags are nested more than {_DEPTH} deep")
+    tree = LexborHTMLParser(source)
     title = tree.css_first("title")
     name = one_line(title.text(), _HEADING_LENGTH) if title is not None else ""
     page = _Page()
@@ -79,7 +93,7 @@ class _Page:
 
     def close(self) -> None:
         """Keep what was collected: as a heading, or as a paragraph under the headings so far."""
-        text = one_line("".join(self._pending)).strip(", ")
+        text = one_line("".join(self._pending)).replace(" , ", ", ").strip(", ")
         self._pending.clear()
         level = _LEVELS.get(self._place.tag)
         if text and level:
@@ -88,6 +102,25 @@ class _Page:
             self._path.extend([""] * missing + [one_line(text, _HEADING_LENGTH)])
         elif text:
             self.blocks.append(Block(text, tuple(h for h in self._path if h)))
+
+
+def _depth(source: str) -> int:
+    """The most tags that are open at once, those without an end tag left aside."""
+    opened: dict[str, int] = {}
+    depth = most = 0
+    for match in _TAG.finditer(source):
+        name = match.group(2).lower()
+        if name in _UNCLOSED:
+            continue
+        count = opened.get(name, 0)
+        if not match.group(1):
+            opened[name] = count + 1
+            depth += 1
+            most = max(most, depth)
+        elif count:
+            opened[name] = count - 1
+            depth -= 1
+    return most
 
 
 def _is_hidden(attributes: dict[str, str | None]) -> bool:

@@ -13,6 +13,8 @@ MOST = 150
 """No passage has more words than this."""
 _LONGEST_WORD = 80
 """Longer runs without a blank (encoded data, for the most part) are cut."""
+_LONGEST_NAME = 24
+"""From this length on, a run of letters beyond ASCII is taken for words without blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,14 @@ def _path(headings: Iterable[str], title: str) -> str:
 
 
 def _size(text: str) -> int:
-    """Words of a text; in scripts without blanks two characters count as one."""
-    return sum(
-        1 if part.isascii() else max(1, len(part) // 2 if len(part) > 24 else 1) for part in text.split()
-    )
+    """Words of a text. In scripts without blanks two characters count as one, and very long words as several."""
+    return sum(_length(word) for word in text.split())
+
+
+def _length(word: str) -> int:
+    if word.isascii():
+        return 1 + len(word) // _LONGEST_WORD
+    return len(word) // 2 if len(word) > _LONGEST_NAME else 1
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -123,37 +123,31 @@ def read_markdown(data: bytes) -> Document:
 def _markdown_lines(lines: list[str]) -> Iterator[tuple[int, str]]:
     """Lines with the level of the heading they are, 0 for text; what stands in a code fence is text."""
     fence = ""
-    for i, line in enumerate(lines):
+    starts = True  # whether this line begins a paragraph: only such a line can be underlined
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        level, text = 0, line
         if mark := _FENCE.match(line):
+            text = ""
             if not fence:
                 fence = mark.group(1)
             elif mark.group(1).startswith(fence) and not line.strip(" `~"):
                 fence = ""
-            yield 0, ""
-        elif fence:
-            yield 0, line
-        elif heading := _HEADING.match(line):
-            yield len(heading.group(1)), heading.group(2) or ""
-        elif (
-            i + 1 < len(lines)
-            and line.strip()
-            and _is_underlined(lines[i + 1], i == 0 or not lines[i - 1].strip())
-        ):
-            yield (1 if "=" in lines[i + 1] else 2), line
-        elif _UNDERLINE.match(line) or _TABLE_RULE.match(line):
-            yield 0, ""
-        else:
-            yield 0, line
-
-
-def _is_underlined(line: str, alone: bool) -> bool:
-    return alone and len(line.strip()) > 1 and _UNDERLINE.match(line) is not None
+        elif not fence:
+            if heading := _HEADING.match(line):
+                level, text = len(heading.group(1)), heading.group(2) or ""
+            elif starts and line.strip() and len(following.strip()) > 1 and _UNDERLINE.match(following):
+                level = 1 if "=" in following else 2
+            elif _UNDERLINE.match(line) or _TABLE_RULE.match(line):
+                text = ""
+        yield level, text
+        starts = level > 0 or not text.strip()
 
 
 def _unlisted(line: str) -> str:
     if line.lstrip().startswith("|"):
         return ", ".join(cell.strip() for cell in line.strip().strip("|").split("|") if cell.strip())
-    return _ITEM.sub("", line, count=1).lstrip("> ")
+    mark = _ITEM.match(line)
+    return (line[mark.end() :] if mark else line).lstrip("> ")
 
 
 def _plain(text: str) -> str:
