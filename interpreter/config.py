@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.grammar.suggest import closest, did_you_mean, listed
 from genevolve.interpreter.budget import Budget
-from genevolve.interpreter.redact import Redactor, is_secret_name
+from genevolve.interpreter.keys import Secrets, read_services
+from genevolve.interpreter.redact import is_secret_name
 
 FILE_NAME = "genevolve.toml"
 PREFIX = "GENEVOLVE_"
@@ -31,7 +32,7 @@ _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]i?)?B?", re.IGNORECASE)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 Kind: TypeAlias = Literal[
-    "text", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model"
+    "text", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model", "comfyui"
 ]
 
 
@@ -52,8 +53,14 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         ),
         "images.allowed": Setting("paths", "folders that image(...) may read, besides the program's own"),
         "render.renderer": Setting(
-            "model", 'how pictures are made: "storyboard" or "diffusers:<folder or id>"'
+            "model", 'how pictures are made: "storyboard", "diffusers:<folder or id>", "gemini", …'
         ),
+        "render.rpm": Setting(
+            "seconds", "pictures a minute that one host is asked for", least=0.01, optional=True
+        ),
+        "render.timeout": Setting("seconds", "seconds that a remote picture may take", least=0.001),
+        "render.retries": Setting("int", "how often a remote picture that failed is tried again"),
+        "render.comfyui": Setting("comfyui", "the workflow of the comfyui renderer and its named inputs"),
         "skills.folders": Setting("paths", "folders of your own skills"),
         "skills.override": Setting("bool", "whether your skill may replace one of the same name"),
         "budget.calls": Setting("int", "tool calls of one run"),
@@ -87,9 +94,16 @@ class ImageSettings(NamedTuple):
 
 
 class RenderSettings(NamedTuple):
-    """`[render]`: the renderer's specification, as `renderers.catalog` takes it."""
+    """`[render]`: the renderer's specification, as `renderers.catalog` takes it, and how remote ones are asked.
+
+    `comfyui` holds `workflow` (a path), `inputs` (names to places such as `6.text`), `output` and `url`, as written.
+    """
 
     renderer: str = "storyboard"
+    rpm: float | None = None
+    timeout: float = 600.0
+    retries: int = 3
+    comfyui: Mapping[str, object] = MappingProxyType({})
 
 
 class SkillSettings(NamedTuple):
@@ -131,34 +145,6 @@ class MachineSettings(NamedTuple):
     retries: int = 2
 
 
-class Secrets(Mapping[str, str]):
-    """Keys of services by the names of their variables. Printing shows the names only."""
-
-    def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        self._values = {name: value for name, value in (values or {}).items() if value}
-        self._redactor = Redactor(self._values.values())
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Secrets({listed(sorted(self._values)) or 'none'})"
-
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        # A pickle of a configuration would carry the keys to wherever it is stored.
-        raise TypeError("secrets cannot be pickled")
-
-    def redact(self, text: str) -> str:
-        """The text with every key masked that has at least eight characters."""
-        return self._redactor.text(text)
-
-
 @dataclass(frozen=True)
 class Config:
     """All settings. `files` are the files that were read, weakest first; `root` is the project's folder."""
@@ -173,6 +159,8 @@ class Config:
     machine: MachineSettings = field(default_factory=MachineSettings)
     prices: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     secrets: Secrets = field(default_factory=Secrets, compare=False)
+    endpoints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    """Addresses of services by their usual variables, such as `OPENAI_BASE_URL`."""
     files: tuple[Path, ...] = ()
     root: Path = field(default_factory=Path.cwd)
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
@@ -218,7 +206,8 @@ def load_config(
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     _merge(values, origins, _known(given, "a flag"), "a flag", here)
     root = project.parent if project is not None else here
-    return _build(values, origins, _read_secrets(project, variables), tuple(files), root)
+    secrets, endpoints = read_services(project, variables)
+    return _build(values, origins, secrets, endpoints, tuple(files), root)
 
 
 def user_config_file() -> Path:
@@ -320,7 +309,7 @@ def _sections() -> list[str]:
     return list(dict.fromkeys(name.partition(".")[0] for name in SETTINGS))
 
 
-# ---- environment and keys ----------------------------------------------------------------------------
+# ---- environment -------------------------------------------------------------------------------------
 
 
 def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
@@ -335,43 +324,6 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
         if value.strip():  # an empty variable is the usual way to take one back
             found[names[variable]] = value
     return found
-
-
-def _read_secrets(project: Path | None, variables: Mapping[str, str]) -> Secrets:
-    values = {} if project is None else _read_env_file(project.parent / ".env")
-    values.update({name: value for name, value in variables.items() if is_secret_name(name)})
-    return Secrets(values)
-
-
-def _read_env_file(path: Path) -> dict[str, str]:
-    """Names that look like keys, with their values. Errors name lines, never what stands in them."""
-    if not path.is_file():
-        return {}
-    try:
-        text = path.read_bytes()[:MAX_FILE_BYTES].decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: not UTF-8 text") from None  # the cause would hold the bytes
-    found: dict[str, str] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip().removeprefix("export ").strip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise ConfigurationError(f"{path}: line {number} is not of the form NAME=value")
-        if is_secret_name(name):
-            found[name] = _unquoted(value.strip())
-    return found
-
-
-def _unquoted(value: str) -> str:
-    if value[:1] in ("'", '"'):
-        end = value.find(value[0], 1)
-        return value[1:end] if end > 0 else value[1:]
-    return value.partition(" #")[0].rstrip()
 
 
 # ---- values ------------------------------------------------------------------------------------------
@@ -415,6 +367,8 @@ def _convert(value: object, setting: Setting, folder: Path) -> object:
             return _bytes(value, setting)
         case "prices":
             return _prices(value)
+        case "comfyui":
+            return _comfyui(value, folder)
         case _:
             return _number(value, setting)
 
@@ -514,6 +468,22 @@ def _prices(value: object) -> Mapping[str, float]:
         raise ValueError(f"prices: {error}") from error
 
 
+def _comfyui(value: object, folder: Path) -> Mapping[str, object]:
+    """Only the shape is checked here; the renderer checks the places against the workflow."""
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a table with workflow, inputs, output and url")
+    known = ("workflow", "inputs", "output", "url")
+    for name in value:
+        if name not in known:
+            raise ValueError(f"unknown setting {name}{did_you_mean(closest(str(name), known))}")
+    table = {str(name): given for name, given in value.items()}
+    if "workflow" in table:
+        table["workflow"] = _path(_text(table["workflow"]), folder)
+    if not isinstance(table.get("inputs", {}), Mapping):
+        raise ValueError('inputs: expected a table such as { prompt = "6.text", seed = "3.seed" }')
+    return MappingProxyType(table)
+
+
 # ---- the result --------------------------------------------------------------------------------------
 
 
@@ -521,6 +491,7 @@ def _build(
     values: Mapping[str, object],
     origins: Mapping[str, str],
     secrets: Secrets,
+    endpoints: Mapping[str, str],
     files: tuple[Path, ...],
     root: Path,
 ) -> Config:
@@ -540,6 +511,7 @@ def _build(
         machine=MachineSettings(**section("machine")),
         prices=prices,
         secrets=secrets,
+        endpoints=endpoints,
         files=files,
         root=root,
         origins=MappingProxyType(dict(origins)),

@@ -30,7 +30,13 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """Add everything that says where and how programs run."""
     add_config_option(parser)
     add_library_option(parser)
-    parser.add_argument("--renderer", metavar="SPEC", help='"storyboard", "diffusers:<folder or id>", …')
+    parser.add_argument(
+        "--renderer",
+        metavar="SPEC",
+        help='"storyboard", "diffusers:<folder or id>", "qwen-service:<url>", "gemini", "openai:<model>", '
+        '"comfyui:<workflow.json>", …',
+    )
+    parser.add_argument("--rpm", metavar="N", help="ask a remote renderer for at most N pictures a minute")
     parser.add_argument("--runs", metavar="FOLDER", help="where run records go (default: runs/)")
     parser.add_argument("--no-record", action="store_true", help="keep no run record")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache of calls")
@@ -42,6 +48,7 @@ def machine_flags(arguments: argparse.Namespace) -> dict[str, object]:
         "library.folders": arguments.library,
         "library.embedder": arguments.embedder,
         "render.renderer": arguments.renderer,
+        "render.rpm": arguments.rpm,
         "runs.folder": arguments.runs,
         "runs.record": False if arguments.no_record else None,
         "cache.enabled": False if arguments.no_cache else None,
