@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 OUTSIDE, MISSING, UNREADABLE, TOO_LARGE = "GP412", "GP413", "GP414", "GP415"
 
 MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": "image/webp"}
-_DECODERS = ("PNG", "JPEG", "WEBP")
+DECODERS = ("PNG", "JPEG", "WEBP")
+_MAX_SCANS = 100
+"""Every scan of a progressive JPEG may cost as much as the whole picture; ordinary ones have about ten."""
 _ORIENTATION = 274
 # What Pillow's decoders answer damaged input with; anything else would be a bug worth seeing.
 _DAMAGE = (
@@ -117,15 +119,26 @@ def load_pixels(handle: ImageHandle, limits: ImageLimits = DEFAULT_LIMITS) -> Im
 
     Raises `ImageProblem` when the file is gone or is not the one that was described.
     """
-    from PIL import ImageOps
-
     name = handle.source or handle.path
     data = read_bytes(handle.file, name, limits.max_bytes)
     if hashlib.sha256(data).hexdigest() != handle.sha256:
         raise ImageProblem(f"the picture {name!r} has changed since it was found", UNREADABLE)
-    with _decoding(name), _opened(data, name, limits) as image:
+    return decode(data, name, limits)[0]
+
+
+def decode(
+    data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS, decoders: Sequence[str] = DECODERS
+) -> tuple[Image, str]:
+    """The pixels of an encoded picture, upright, in mode RGB or RGBA, and its format as Pillow calls it.
+
+    Of several frames the first counts. Raises `ImageProblem`.
+    """
+    from PIL import ImageOps
+
+    with _decoding(name), _opened(data, name, limits, decoders) as image:
+        kind = image.format or ""
         image.load()
-        return _plain(ImageOps.exif_transpose(image))
+        return _plain(ImageOps.exif_transpose(image)), kind
 
 
 def locate(path: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
@@ -229,13 +242,15 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(data: bytes, name: str, limits: ImageLimits) -> Iterator[Image]:
+def _opened(
+    data: bytes, name: str, limits: ImageLimits, decoders: Sequence[str] = DECODERS
+) -> Iterator[Image]:
     """A picture whose head has been read and whose size is within the limits."""
     from PIL import Image
 
     if not data:
         raise ImageProblem(f"{name!r} is empty (0 bytes)", UNREADABLE)
-    with Image.open(io.BytesIO(data), formats=_DECODERS) as image:
+    with Image.open(io.BytesIO(data), formats=decoders) as image:
         width, height = image.size
         if width * height > limits.max_pixels or max(width, height) > limits.max_side:
             raise ImageProblem(
@@ -243,6 +258,8 @@ def _opened(data: bytes, name: str, limits: ImageLimits) -> Iterator[Image]:
                 f"{limits.max_side:,} a side are allowed",
                 TOO_LARGE,
             )
+        if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > _MAX_SCANS:
+            raise ImageProblem(f"{name!r} is a JPEG of more than {_MAX_SCANS} scans", TOO_LARGE)
         yield image
 
 

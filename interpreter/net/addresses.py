@@ -16,18 +16,22 @@ import httpcore2
 
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.interpreter.net.errors import FetchError
+from genevolve.interpreter.workers import Workers
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
-# Set aside by IANA, though older versions of `ipaddress` call parts of them global.
-_SET_ASIDE = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
-# 6to4 and Teredo carry an IPv4 address that the operating system may route to; NAT64 does it by design.
-_TUNNELS = (
-    ipaddress.ip_network("2002::/16"),
-    ipaddress.ip_network("2001::/32"),
-    ipaddress.ip_network("64:ff9b::/96"),
-    ipaddress.ip_network("64:ff9b:1::/48"),
+_REFUSED_V4 = (
+    ipaddress.ip_network("192.0.0.0/24"),  # set aside by IANA, though `ipaddress` calls parts of it global
+    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4
+    ipaddress.ip_network("168.63.129.16/32"),  # the host of a virtual machine on Azure, at a public address
+)
+# The only block from which public IPv6 addresses are given out: site-local ones and NAT64 lie outside.
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+_REFUSED_V6 = (
+    ipaddress.ip_network("2002::/16"),  # 6to4 carries an IPv4 address that the system may route to
+    ipaddress.ip_network("2001::/23"),  # Teredo (likewise) and other protocols
+    ipaddress.ip_network("3fff::/20"),  # documentation
 )
 
 
@@ -58,9 +62,9 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return is_public(str(parsed.ipv4_mapped))
-        if any(parsed in network for network in _TUNNELS):
+        if parsed not in _PUBLIC_V6 or any(parsed in network for network in _REFUSED_V6):
             return False
-    elif any(parsed in network for network in _SET_ASIDE):
+    elif any(parsed in network for network in _REFUSED_V4):
         return False
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
@@ -72,8 +76,8 @@ def normal_host(host: str) -> str:
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """All addresses of a host by the system's resolver; raises `OSError` when there are none."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # In a daemon thread: a resolver that hangs must not keep the program from ending.
+    found = await Workers().call(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), "resolve")
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -106,7 +110,8 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
-        raise failure or httpcore2.ConnectError(f"{host} has no address")
+        assert failure is not None  # there is at least one address
+        raise failure
 
     async def connect_unix_socket(
         self,
@@ -126,6 +131,8 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             addresses = await self._resolver(host, port)
         except (OSError, UnicodeError) as error:
             raise FetchError("network", f"{host} cannot be resolved: {error}", retryable=True) from error
+        if not addresses:
+            raise FetchError("network", f"{host} has no address", retryable=True)
         for address in addresses:
             if not self._policy.permits(host, port, address):
                 raise FetchError(
@@ -138,8 +145,9 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
 
 def _parse_entry(entry: str) -> tuple[str, int]:
     host, colon, port = entry.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host:
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
+    if not colon or not host or not 0 < number < 65536 or not set(host).isdisjoint("/@*?# "):
         raise ConfigurationError(
             f"[fetch] allow: {entry!r} is not host:port, such as '127.0.0.1:8001' or '[::1]:8001'"
         )
-    return normal_host(host), int(port)
+    return normal_host(host), number

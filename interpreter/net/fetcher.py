@@ -3,30 +3,44 @@
 http and https only; every connection goes through `GuardedBackend`, so each redirect is checked again; bytes, total
 time, redirects, decompressed size and pixels are limited while streaming; an image is known by decoding it and is
 re-encoded, so that only pixels are kept; the result lies in a content-addressed store.
+
+Proxies of the environment, `.netrc`, cookies and credentials are never used: behind a proxy the address that is
+connected to could not be checked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-import zlib
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-from urllib.parse import urljoin, urlsplit
+from typing import Self, TypeVar
 
 import httpcore2
+import httpx2
 
 from genevolve.interpreter.net.addresses import AddressPolicy, GuardedBackend, Resolver, resolve
+from genevolve.interpreter.net.bodies import ACCEPTED, BodyError, TooLarge, read_body
 from genevolve.interpreter.net.errors import FetchError
 from genevolve.interpreter.net.limits import RateLimiter
+from genevolve.interpreter.net.per_loop import PerLoop
 from genevolve.interpreter.net.pixels import reencode
-from genevolve.interpreter.net.store import BlobStore, StoredBlob
+from genevolve.interpreter.net.retry_after import parse_retry_after
+from genevolve.interpreter.net.store import BlobStore, Meta, StoredBlob
+from genevolve.interpreter.net.urls import parse_url, shown
+from genevolve.interpreter.retry import RetryPolicy
+from genevolve.interpreter.workers import Workers
+
+T = TypeVar("T")
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PIECE = 64 * 1024
+_CONNECT_SECONDS = 10.0
+"""For one address of a host: another one may answer."""
+_DECODERS = 2
+"""Pictures decoded at a time: each may need several bytes for every pixel."""
 _AGENT = "genevolve (+https://github.com/genevolve/genevolve)"
 
 
@@ -37,13 +51,13 @@ class FetchLimits:
     bytes: int = 20 * 1024 * 1024
     seconds: float = 30.0
     redirects: int = 5
-    pixels: int = 64 * 1024 * 1024
+    pixels: int = 40_000_000
     url_chars: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A downloaded body, decompressed, and the URL it came from in the end."""
+    """A downloaded body, decompressed, and the URL it came from in the end. The announced type may be a lie."""
 
     data: bytes
     url: str
@@ -52,7 +66,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An image in the store: pixels only, PNG or JPEG or WebP."""
+    """An image in the store: pixels only, PNG or JPEG. `url` is the one that was asked for."""
 
     path: Path
     sha256: str
@@ -62,10 +76,38 @@ class Download:
     url: str
 
 
+class _Connections:
+    """What belongs to one event loop."""
+
+    def __init__(self, backend: GuardedBackend, concurrency: int) -> None:
+        self.pool = httpcore2.AsyncConnectionPool(
+            network_backend=backend,
+            # The gate bounds them: waiting for it is not waiting for a host.
+            max_connections=None,
+            max_keepalive_connections=4,
+            keepalive_expiry=5.0,
+            retries=0,
+        )
+        self.gate = asyncio.Semaphore(concurrency)
+        self.decoders = asyncio.Semaphore(_DECODERS)
+
+    async def aclose(self) -> None:
+        await self.pool.aclose()
+
+
 class Fetcher:
-    """Downloads for one process; share it. Closing it closes its connections.
+    """Downloads for one process; share it, also between event loops.
 
     `fetch_image` asked for one URL by many tasks or processes downloads it once (`BlobStore.once`).
+
+    Args:
+        store: where images are kept.
+        policy: which addresses may be reached; by default public ones only.
+        limits: of one download.
+        limiter: how often a host may be asked.
+        resolver: names to addresses; the system's by default.
+        retry: how often a download that failed for the moment is tried again, inside its time limit.
+        concurrency: downloads at a time in one event loop. Waiting for a place costs a download none of its time.
     """
 
     def __init__(
@@ -75,17 +117,16 @@ class Fetcher:
         limits: FetchLimits | None = None,
         limiter: RateLimiter | None = None,
         resolver: Resolver = resolve,
+        retry: RetryPolicy | None = None,
+        concurrency: int = 16,
     ) -> None:
         self.store = store
         self.limits = limits or FetchLimits()
         self._limiter = limiter
-        self._pool = httpcore2.AsyncConnectionPool(
-            network_backend=GuardedBackend(policy or AddressPolicy(), resolver),
-            max_connections=16,
-            max_keepalive_connections=4,
-            keepalive_expiry=5.0,
-            retries=0,
-        )
+        self._retry = retry or RetryPolicy(attempts=2, base=0.5, cap=4.0)
+        self._rng = random.Random()  # noqa: S311 (it only spreads retries)
+        backend = GuardedBackend(policy or AddressPolicy(), resolver)
+        self._connections = PerLoop(lambda: _Connections(backend, concurrency), _Connections.aclose)
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,138 +140,140 @@ class Fetcher:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        await self._pool.aclose()
+        """Close the connections of this event loop; they are also closed when it ends."""
+        await self._connections.aclose()
 
     async def fetch_image(self, url: str, *, seconds: float | None = None) -> Download:
-        """The image behind a URL, from the store when it was fetched before. Raises `FetchError`."""
-        self._check_url(url)
+        """The image behind a URL, from the store when it was fetched before.
 
-        async def download() -> tuple[bytes, dict[str, str | int]]:
-            body = await self.fetch_bytes(url, seconds=seconds)
-            # Decoding is work for a processor: in a thread, so that other downloads go on.
-            picture = await asyncio.to_thread(reencode, body.data, self.limits.pixels)
-            meta: dict[str, str | int] = {
-                "media_type": picture.media_type,
-                "width": picture.width,
-                "height": picture.height,
-            }
-            return picture.data, meta
+        `seconds` bounds the waiting of this caller. A download that others wait for goes on.
 
-        blob = await self.store.once(url, download)
+        Raises:
+            FetchError: it cannot be had; `reason` says why.
+            StorageError: the store cannot be written.
+        """
+        # One name for one place, however it is spelled.
+        target = str(parse_url(url, longest=self.limits.url_chars))
+
+        async def download() -> tuple[bytes, Meta]:
+            body = await self.fetch_bytes(target)
+            return await self._pixels(body)
+
+        async def wait() -> StoredBlob:
+            return await self.store.once(target, download)
+
+        blob = await self._within(seconds, wait, target)
         return _as_download(blob, url)
 
     async def fetch_bytes(self, url: str, *, seconds: float | None = None) -> Body:
-        """A body of any type, at most `limits.bytes` long. Raises `FetchError`."""
-        allowed = min(self.limits.seconds, seconds if seconds is not None else self.limits.seconds)
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(allowed):
-                return await self._follow(url)
-        except TimeoutError:
-            waited = time.monotonic() - started
-            raise FetchError(
-                "time", f"{_shown(url)} did not arrive within {waited:.1f} s", retryable=True
-            ) from None
+        """A body of any type, at most `limits.bytes` long; nothing of it is kept. Raises `FetchError`."""
+        target = parse_url(url, longest=self.limits.url_chars)
 
-    async def _follow(self, url: str) -> Body:
+        async def wait() -> Body:
+            connections = await self._connections.get()
+            async with connections.gate:
+                return await self._within(
+                    self.limits.seconds, lambda: self._with_retries(connections, target), str(target)
+                )
+
+        return await self._within(seconds, wait, str(target))
+
+    async def _within(self, seconds: float | None, work: Callable[[], Awaitable[T]], url: str) -> T:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                return await work()
+        except TimeoutError:
+            waited = time.monotonic() - began
+            message = f"{shown(url)} did not arrive within {waited:.1f} s"
+            raise FetchError("time", message, retryable=True) from None
+
+    async def _with_retries(self, connections: _Connections, target: httpx2.URL) -> Body:
+        end, attempt = time.monotonic() + self.limits.seconds, 0
+        while True:
+            attempt += 1
+            try:
+                return await self._follow(connections, target)
+            except FetchError as error:
+                if self._limiter is not None and error.retry_after:
+                    self._limiter.hold_back(target.host, error.retry_after)
+                pause = self._retry.pause(error, attempt, end - time.monotonic(), self._rng)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _follow(self, connections: _Connections, target: httpx2.URL) -> Body:
         for _ in range(self.limits.redirects + 1):
-            self._check_url(url)
-            answer = await self._get(url)
+            answer = await self._get(connections, target)
             if isinstance(answer, Body):
                 return answer
-            url = urljoin(url, answer)
-        raise FetchError("redirects", f"more than {self.limits.redirects} redirects, last to {_shown(url)}")
+            target = parse_url(answer, target, longest=self.limits.url_chars)
+        message = f"more than {self.limits.redirects} redirects, the last one to {shown(str(target))}"
+        raise FetchError("redirects", message)
 
-    async def _get(self, url: str) -> Body | str:
+    async def _get(self, connections: _Connections, url: httpx2.URL) -> Body | str:
         """One request: the body, or where it redirects to."""
-        host = urlsplit(url).hostname or ""
         if self._limiter is not None:
-            await self._limiter.wait(host)
-        headers = [("User-Agent", _AGENT), ("Accept", "image/*,*/*;q=0.5"), ("Accept-Encoding", "gzip")]
+            await self._limiter.wait(url.host)
+        where = shown(str(url))
+        headers = [
+            (b"Host", url.netloc),
+            (b"User-Agent", _AGENT.encode()),
+            (b"Accept", b"image/*,*/*;q=0.5"),
+            (b"Accept-Encoding", ACCEPTED.encode()),
+        ]
+        core = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        patience = {"timeout": {"connect": min(_CONNECT_SECONDS, self.limits.seconds)}}
         try:
-            async with self._pool.stream("GET", url, headers=headers) as response:
+            async with connections.pool.stream("GET", core, headers=headers, extensions=patience) as response:
                 return await self._read(url, response)
-        except FetchError:
-            raise
-        except (httpcore2.ConnectError, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            reason = str(error) or type(error).__name__
-            raise FetchError("network", f"{_shown(url)}: {reason}", retryable=True) from error
-        except (httpcore2.TimeoutException, httpcore2.UnsupportedProtocol, ValueError) as error:
-            raise FetchError("network", f"{_shown(url)}: {error}") from error
+        except TooLarge as error:
+            raise FetchError("size", f"{where} is {error}") from error
+        except BodyError as error:
+            raise FetchError("decode", f"{where}: {error}", retryable=error.truncated) from error
+        except (
+            httpcore2.NetworkError,
+            httpcore2.TimeoutException,
+            httpcore2.ProtocolError,
+            OSError,
+        ) as error:
+            said = str(error).encode("unicode_escape").decode()[:200] or type(error).__name__
+            raise FetchError("network", f"{where}: {said}", retryable=True) from error
 
-    async def _read(self, url: str, response: httpcore2.Response) -> Body | str:
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in response.headers}
+    async def _read(self, url: httpx2.URL, response: httpcore2.Response) -> Body | str:
+        headers = {name.lower(): value for name, value in reversed(response.headers)}
         if response.status in _REDIRECTS:
-            location = headers.get("location")
+            location = _decoded(headers.get(b"location", b""))
             if not location:
-                raise FetchError("status", f"{_shown(url)} redirects to nowhere")
+                raise FetchError("status", f"{shown(str(url))} redirects to nowhere")
             return location
         if response.status != 200:
-            transient = response.status == 429 or response.status >= 500
             raise FetchError(
-                "status", f"{_shown(url)} answered with status {response.status}", retryable=transient
+                "status",
+                f"{shown(str(url))} answered with status {response.status}",
+                retryable=response.status == 429 or response.status >= 500,
+                retry_after=parse_retry_after(_decoded(headers.get(b"retry-after", b""))),
             )
-        announced = headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > self.limits.bytes:
-            raise self._too_large(url)
-        chunks = _decompressed(response.aiter_stream(), headers.get("content-encoding", ""), url)
-        data = bytearray()
-        async for chunk in self._counted(url, chunks):
-            data += chunk
-        return Body(bytes(data), url, headers.get("content-type", ""))
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced[:20]) > self.limits.bytes:
+            raise TooLarge(f"larger than {self.limits.bytes:,} bytes")
+        encoding = _decoded(headers.get(b"content-encoding", b""))
+        data = await read_body(response.aiter_stream(), encoding, self.limits.bytes)
+        return Body(data, str(url), _decoded(headers.get(b"content-type", b""))[:200])
 
-    async def _counted(self, url: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        total = 0
-        async for chunk in chunks:
-            total += len(chunk)
-            if total > self.limits.bytes:
-                raise self._too_large(url)
-            yield chunk
-
-    def _too_large(self, url: str) -> FetchError:
-        return FetchError("size", f"{_shown(url)} is larger than {self.limits.bytes} bytes")
-
-    def _check_url(self, url: str) -> None:
-        if len(url) > self.limits.url_chars:
-            raise FetchError("refused", f"a URL of {len(url)} characters")
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise FetchError("refused", f"{_shown(url)} is not a URL: {error}") from error
-        if parts.scheme not in ("http", "https"):
-            raise FetchError("refused", f"{_shown(url)}: only http and https are fetched")
-        if not parts.hostname or port == 0 or any(ord(c) <= 32 or ord(c) == 127 for c in url):
-            raise FetchError("refused", f"{_shown(url)} is not a URL")
-        if parts.username is not None or parts.password is not None:
-            raise FetchError("refused", f"the URL for {parts.hostname} carries a user name or password")
-
-
-async def _decompressed(chunks: AsyncIterator[bytes], encoding: str, url: str) -> AsyncIterator[bytes]:
-    """The body without its content encoding; a piece never inflates to more than 64 KiB at once."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        async for chunk in chunks:
-            yield chunk
-        return
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise FetchError("decode", f"{_shown(url)} is encoded as {encoding!r}, which was not asked for")
-    inflate = zlib.decompressobj(wbits=47 if encoding != "deflate" else 15)
-    try:
-        async for chunk in chunks:
-            pending = chunk
-            while True:
-                piece = inflate.decompress(pending, _PIECE)
-                pending = inflate.unconsumed_tail
-                yield piece
-                # A full piece may leave output inside zlib although all input is consumed.
-                if not pending and len(piece) < _PIECE:
-                    break
-    except zlib.error as error:
-        raise FetchError("decode", f"{_shown(url)}: broken compression: {error}") from error
-    if not inflate.eof:
-        raise FetchError("decode", f"{_shown(url)}: the compressed body ends too early", retryable=True)
+    async def _pixels(self, body: Body) -> tuple[bytes, Meta]:
+        connections = await self._connections.get()
+        async with connections.decoders:
+            # In a thread, so that other downloads go on, and a daemon, so that the process can always end.
+            picture = await Workers().call(
+                lambda: reencode(body.data, shown(body.url), self.limits.pixels), "decode"
+            )
+        meta: Meta = {
+            "media_type": picture.media_type,
+            "width": picture.width,
+            "height": picture.height,
+        }
+        return picture.data, meta
 
 
 def _as_download(blob: StoredBlob, url: str) -> Download:
@@ -245,7 +288,9 @@ def _as_download(blob: StoredBlob, url: str) -> Download:
     )
 
 
-def _shown(url: str) -> str:
-    """The URL for a message: without its query (it may hold keys), control characters escaped, bounded."""
-    bare = url.split("?", 1)[0].split("#", 1)[0]
-    return bare.encode("unicode_escape").decode()[:200]
+def _decoded(header: bytes) -> str:
+    """A header's text; servers write UTF-8 into it although they should not."""
+    try:
+        return header.decode("utf-8")
+    except UnicodeDecodeError:
+        return header.decode("latin-1")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
+from genevolve.interpreter.images import DECODERS, TOO_LARGE, ImageLimits, ImageProblem, decode
 from genevolve.interpreter.net.errors import FetchError
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_ACCEPTED = (*DECODERS, "GIF")
+_LOSSY = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,50 +22,30 @@ class Picture:
     height: int
 
 
-def reencode(data: bytes, max_pixels: int) -> Picture:
+def reencode(data: bytes, name: str, max_pixels: int) -> Picture:
     """Decode an image of an accepted format (first frame), apply its orientation, encode only its pixels.
 
-    JPEG stays JPEG (quality 95, full chroma), everything else becomes PNG. Raises `FetchError` with reason `type` (not
-    an accepted image), `pixels` (too large) or `decode` (damaged). The type a server announces plays no part.
+    JPEG stays JPEG (quality 95, full chroma), everything else becomes PNG. `name` is what messages call it. Raises
+    `FetchError` with reason `type` (not an accepted image), `pixels` (too large) or `decode` (damaged). The type a
+    server announces plays no part.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
+    limits = ImageLimits(max_bytes=len(data), max_pixels=max_pixels)
     try:
-        with warnings.catch_warnings():
-            # Pillow's own bomb warning is superseded by the limit below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise FetchError("pixels", f"an image of {width}x{height} pixels is too large")
-                kind = image.format
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-    except UnidentifiedImageError as error:
-        raise FetchError("type", f"this is not an image ({_looks_like(data)})") from error
-    except Image.DecompressionBombError as error:
-        raise FetchError("pixels", f"the image is too large: {error}") from error
-    # Pillow's decoders answer damaged input with these; anything else would be a bug worth seeing.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
-        raise FetchError("decode", f"the image is damaged: {error}") from error
-    return _encode(upright, jpeg=kind == "JPEG")
-
-
-def _encode(image: object, *, jpeg: bool) -> Picture:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)
-    transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    pixels = image.convert("RGBA" if transparent else "RGB")
-    clean = Image.frombytes(
-        pixels.mode, pixels.size, pixels.tobytes()
-    )  # info, palettes and profiles stay behind
+        image, kind = decode(data, name, limits, _ACCEPTED)
+    except ImageProblem as error:
+        if error.code == TOO_LARGE:
+            raise FetchError("pixels", str(error)) from error
+        if not data or isinstance(error.__cause__, UnidentifiedImageError):
+            raise FetchError("type", f"{name} is not an image ({_looks_like(data)})") from error
+        raise FetchError("decode", str(error)) from error
     out = io.BytesIO()
-    if jpeg:
-        clean.save(out, "JPEG", quality=95, subsampling=0)
-    else:
-        clean.save(out, "PNG")
-    return Picture(out.getvalue(), "image/jpeg" if jpeg else "image/png", *clean.size)
+    if kind in _LOSSY and image.mode == "RGB":
+        image.save(out, "JPEG", quality=95, subsampling=0)
+        return Picture(out.getvalue(), "image/jpeg", *image.size)
+    image.save(out, "PNG", compress_level=4)
+    return Picture(out.getvalue(), "image/png", *image.size)
 
 
 def _looks_like(data: bytes) -> str:

@@ -1,8 +1,8 @@
 """A content-addressed store of downloads: files under their hash, an index from URL to hash, a size bound.
 
-Layout: `blobs/ab/<sha256>.<suffix>`, `urls/<sha256 of the URL>.json`, `locks/<nnn>.lock`. Files appear whole.
-One URL asked for by many tasks is downloaded once in the process (the tasks share one download, which ends when nobody
-waits for it any more) and once on the machine (a file lock).
+Layout: `blobs/ab/<sha256>.<suffix>`, `keys/ab/<sha256 of the URL>.json`, `locks/<nnnn>.lock`, `parts/`. Files are
+written to `parts` and appear whole. One URL asked for by many tasks is downloaded once in the process (the tasks
+share one download, which ends when nobody waits for it any more) and once on the machine (a file lock).
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ import hashlib
 import json
 import os
 import secrets
+import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
-from filelock import AsyncFileLock
+from filelock import FileLock, Timeout
 
 from genevolve.grammar.errors import StorageError
+from genevolve.interpreter.workers import Workers
 
 Meta = Mapping[str, str | int]
 Produce = Callable[[], Awaitable[tuple[bytes, Meta]]]
 
-_LOCKS = 512
-_PART = ".part"
+_LOCKS = 4096
 _STALE_PART_SECONDS = 3600.0
-# A file handed out a moment ago may not have been read yet: eviction leaves it alone for so long.
-_IN_USE_SECONDS = 120.0
+_POLL_SECONDS = 0.02
+_MAX_KEY = 4096
+_MAX_ENTRY = 64 * 1024
+# Looking at all files takes time: it is done after so much of the bound was written since the last look.
+_LOOK_EVERY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,125 +57,204 @@ class _Flight:
 
 @dataclass
 class BlobStore:
-    """The store in one folder, shared by processes. `max_bytes` bounds the files together (least recently used go)."""
+    """The store in one folder, shared by processes.
+
+    Attributes:
+        folder: where it lies; made when it is not there.
+        max_bytes: bounds the files together; least recently used ones go. Each process that writes may pass it by a
+            thirty-second, and files in use may double it.
+        in_use: seconds for which a file that was asked for is left alone: its run may not have read it yet.
+        max_age: seconds after which a URL is asked for anew.
+        lock_patience: seconds for which another process that fetches the same URL is waited for.
+    """
 
     folder: Path
     max_bytes: int = 2 * 1024**3
-    _flights: dict[tuple[int, str], _Flight] = field(default_factory=dict, repr=False)
+    in_use: float = 600.0
+    max_age: float = 7 * 24 * 3600.0
+    lock_patience: float = 60.0
+    _flights: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Flight]] = field(
+        default_factory=WeakKeyDictionary, repr=False
+    )
+    _unlooked: int | None = field(default=None, repr=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         try:
-            for name in ("blobs", "urls", "locks"):
+            for name in ("blobs", "keys", "locks", "parts"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self._sweep_parts()
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot be used as a download store: {error}") from error
-        self._sweep_parts()
 
     def lookup(self, key: str) -> StoredBlob | None:
-        """What is stored for a key, its file checked to be there; None when there is nothing."""
+        """What is stored for a key, its bytes checked; None when there is nothing, or nothing recent."""
         entry = self._entry(key)
         try:
-            data = json.loads(entry.read_text("utf-8"))
-            blob = StoredBlob(self._blob_path(data["sha256"], data["suffix"]), data["sha256"], data["meta"])
-            os.utime(blob.path)
-        except (OSError, ValueError, KeyError, TypeError):
+            if time.time() - entry.stat().st_mtime > self.max_age:
+                return None
+            data = json.loads(_read(entry, _MAX_ENTRY))
+            path = self._blob_path(data["sha256"], data["suffix"])
+            meta = {str(k): v for k, v in data["meta"].items() if isinstance(v, str | int)}
+            # First marked as used, then read: what is in use is not evicted.
+            os.utime(path)
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != data["sha256"]:
+                    return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return blob
+        return StoredBlob(path, data["sha256"], meta)
 
     async def once(self, key: str, produce: Produce) -> StoredBlob:
         """What is stored for the key, or what `produce` gives, made once however many ask at the same time.
 
-        An error of `produce` reaches all who wait in this process; other processes then try for themselves.
+        It goes on as long as one of them waits, whoever asked first. An error of `produce` reaches all who wait in this
+        event loop; other processes then try for themselves. Raises `StorageError` when it cannot be stored.
         """
-        stored = self.lookup(key)
-        if stored is not None:
-            return stored
-        place = (id(asyncio.get_running_loop()), key)
-        flight = self._flights.get(place)
+        flights = self._flights.setdefault(asyncio.get_running_loop(), {})
+        flight = flights.get(key)
         if flight is None or flight.task.done():
-            flight = _Flight(asyncio.create_task(self._produce(key, produce)))
-            self._flights[place] = flight
+            flight = flights[key] = _Flight(asyncio.create_task(self._found_or_made(key, produce)))
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
         finally:
             flight.waiting -= 1
             if not flight.waiting:
-                self._flights.pop(place, None)
+                if flights.get(key) is flight:
+                    del flights[key]
                 if not flight.task.done():
                     flight.task.cancel()
                     await asyncio.wait([flight.task])
+                if not flight.task.cancelled():
+                    flight.task.exception()  # seen, though nobody may be left to hear of it
 
-    async def _produce(self, key: str, produce: Produce) -> StoredBlob:
-        number = int(_sha256(key.encode())[:8], 16) % _LOCKS
-        async with AsyncFileLock(self.folder / "locks" / f"{number:03d}.lock", poll_interval=0.02):
-            stored = self.lookup(key)
+    async def _found_or_made(self, key: str, produce: Produce) -> StoredBlob:
+        workers = Workers()
+        stored = await workers.call(lambda: self.lookup(key), "store")
+        if stored is not None:
+            return stored
+        async with self._locked(key):
+            stored = await workers.call(lambda: self.lookup(key), "store")
             if stored is not None:
                 return stored
             data, meta = await produce()
-            return await asyncio.to_thread(self.put, key, data, meta)
+            return await workers.call(lambda: self.put(key, data, meta), "store")
+
+    @asynccontextmanager
+    async def _locked(self, key: str) -> AsyncIterator[None]:
+        """The lock of a key between processes; after some time without it: to fetch twice does no harm."""
+        number = int(_sha256(key.encode("utf-8", "surrogatepass"))[:8], 16) % _LOCKS
+        lock = FileLock(self.folder / "locks" / f"{number:04d}.lock", thread_local=False)
+        end = time.monotonic() + self.lock_patience
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout:
+                if time.monotonic() > end:
+                    break
+            except OSError as error:
+                raise StorageError(f"{self.folder}: cannot lock a download: {error}") from error
+            await asyncio.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def put(self, key: str, data: bytes, meta: Meta) -> StoredBlob:
-        """Store bytes under their hash and the key's entry beside them; raises `StorageError`."""
+        """Store bytes under their hash and the key's entry beside them. Raises `StorageError`."""
         digest = _sha256(data)
-        suffix = str(meta.get("media_type", "application/octet-stream")).rpartition("/")[2]
+        suffix = str(meta.get("media_type", "application/octet-stream")).rpartition("/")[2].partition("-")[0]
         path = self._blob_path(digest, suffix)
+        entry = {"sha256": digest, "suffix": suffix, "meta": dict(meta), "key": key[:_MAX_KEY]}
         try:
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write_whole(path, data)
-            entry = {"sha256": digest, "suffix": suffix, "meta": dict(meta), "key": key[:4096]}
-            _write_whole(self._entry(key), json.dumps(entry).encode())
+            self._write_whole(path, data)  # also where it lies already: it may be damaged
+            self._write_whole(self._entry(key), json.dumps(entry).encode())
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot store a download: {error}") from error
-        self._bound()
+        self._keep_bound(len(data))
         return StoredBlob(path, digest, meta)
 
     def size(self) -> int:
         """Bytes of all stored files."""
-        return sum(size for _, size, _ in self._files())
+        return sum(size for _, size, _ in self._files("blobs"))
 
-    def _bound(self) -> None:
-        files = self._files()
-        total = sum(size for _, size, _ in files)
+    def _keep_bound(self, written: int) -> None:
+        with self._guard:
+            if self._unlooked is not None:
+                self._unlooked += written
+                if self._unlooked <= self.max_bytes // _LOOK_EVERY:
+                    return
+            self._unlooked = 0
+        total = self.size()
+        if total > self.max_bytes:
+            self._evict(total)
+
+    def _evict(self, total: int) -> None:
+        """Remove what was not used for longest, a tenth more than needed, so that the next time is not soon."""
         now = time.time()
-        for used, size, path in sorted(files):
-            if total <= self.max_bytes or now - used < _IN_USE_SECONDS:
+        for used, size, path in sorted(self._files("blobs")):
+            fresh = now - used < self.in_use
+            if total <= (2 * self.max_bytes if fresh else self.max_bytes * 0.9):
                 break
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process evicts as well
+                path.unlink()
             total -= size
+        for written, _, path in self._files("keys"):
+            if now - written > self.in_use and not self._leads_somewhere(path, now - written):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
-    def _files(self) -> list[tuple[float, int, Path]]:
+    def _leads_somewhere(self, entry: Path, age: float) -> bool:
+        try:
+            data = json.loads(_read(entry, _MAX_ENTRY))
+            return age <= self.max_age and self._blob_path(data["sha256"], data["suffix"]).exists()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return False
+
+    def _files(self, name: str) -> list[tuple[float, int, Path]]:
         found = []
-        for path in (self.folder / "blobs").glob("*/*"):
-            with contextlib.suppress(FileNotFoundError):  # another process evicts as well
+        for path in (self.folder / name).glob("*/*"):
+            with contextlib.suppress(OSError):  # another process evicts as well
                 stat = path.stat()
                 found.append((stat.st_mtime, stat.st_size, path))
         return found
 
     def _sweep_parts(self) -> None:
         """Remove what a killed process left half-written."""
-        for path in self.folder.rglob(f"*{_PART}"):
-            with contextlib.suppress(FileNotFoundError):
+        for path in (self.folder / "parts").iterdir():
+            with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _STALE_PART_SECONDS:
                     path.unlink()
 
     def _entry(self, key: str) -> Path:
-        return self.folder / "urls" / f"{_sha256(key.encode())}.json"
+        name = _sha256(key.encode("utf-8", "surrogatepass"))
+        return self.folder / "keys" / name[:2] / f"{name}.json"
 
     def _blob_path(self, digest: str, suffix: str) -> Path:
-        if not (len(digest) == 64 and digest.isalnum() and suffix.isalnum()):
+        if not (len(digest) == 64 and digest.isascii() and digest.isalnum()):
+            raise ValueError("not a stored name")
+        if not (0 < len(suffix) <= 16 and suffix.isascii() and suffix.isalnum()):
             raise ValueError("not a stored name")
         return self.folder / "blobs" / digest[:2] / f"{digest}.{suffix}"
 
+    def _write_whole(self, path: Path, data: bytes) -> None:
+        part = self.folder / "parts" / f"{secrets.token_hex(8)}.part"
+        try:
+            part.write_bytes(data)
+            path.parent.mkdir(exist_ok=True)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+def _read(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError("too large")
+    return data
 
 
 def _sha256(data: bytes) -> str:
