@@ -23,8 +23,8 @@ _LEVELS = {f"h{level}": level for level in range(1, 7)}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _UNCLOSED_NAMES = """
-    area base br col colgroup dd dt embed hr img input li link meta optgroup option p param rp rt source tbody td tfoot th
-    thead tr track wbr
+    area base br col colgroup dd dt embed hr img input li link meta optgroup option p param rp rt source tbody td tfoot
+    th thead tr track wbr
 """
 _UNCLOSED = frozenset(_UNCLOSED_NAMES.split())
 _DEPTH = 512

@@ -55,7 +55,7 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The folders of a library (resolved), what their paths begin with, and a folder that is never looked into."""
+    """The folders of a library (resolved), what their paths begin with, and how much of a file is read."""
 
     roots: tuple[Path, ...]
     prefixes: tuple[str, ...]
@@ -86,7 +86,7 @@ def update(
         verify: read all files, also those that look unchanged.
     """
     started = time.monotonic()
-    listing = walk(source.roots, source.prefixes, source.limits.document_bytes)
+    listing = walk(source.roots, source.prefixes, source.limits.document_bytes, store.folder)
     run = _Run(store, source, embedder, progress or (lambda what, done, total: None), check)
     report = None if verify else run.idle(listing)
     if report is None:
@@ -226,7 +226,9 @@ class _Run:
         data = self._bytes(entry, LARGEST_PICTURE)
         sha = hashlib.sha256(data).hexdigest()
         sidecar = self._sidecar(entry)
-        beside = f"{sidecar[0][-5:]}:{hashlib.sha256(sidecar[1]).hexdigest()}" if sidecar else ""
+        beside = (
+            f"{PurePosixPath(sidecar[0]).suffix}:{hashlib.sha256(sidecar[1]).hexdigest()}" if sidecar else ""
+        )
         key = f"{_READERS}:picture:{sha}:{beside}"
         named = f"{key}:{caption_from_name(entry.path)}"
         if (number := self._store.content_id(key, named)) is not None:

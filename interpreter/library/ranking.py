@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 COVERAGE = 0.34
 DEVIATIONS = 4.0
+_PRIOR = 50
+"""Texts without any of the words that rarity is reckoned with besides: a library of three files tells little of it."""
 _DEPTH = 100
 _RRF = 60
 _DIGITS = 4
@@ -110,7 +112,7 @@ class WordIndex:
         total = 0.0
         for word in words:
             found = self._texts_with(word)
-            weight = math.log(1 + (self._size - len(found) + 0.5) / (len(found) + 0.5))
+            weight = math.log(1 + (self._size + _PRIOR - len(found) + 0.5) / (len(found) + 0.5))
             total += weight
             weighed[found] += weight
             counted[found] += 1

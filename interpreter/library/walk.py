@@ -48,11 +48,16 @@ class Listing:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def walk(roots: Sequence[Path], prefixes: Sequence[str], document_bytes: int) -> Listing:
-    """List the files below the roots (resolved folders); paths of a root begin with its prefix."""
+def walk(
+    roots: Sequence[Path], prefixes: Sequence[str], document_bytes: int, index: Path | None = None
+) -> Listing:
+    """List the files below the roots (resolved folders); paths of a root begin with its prefix.
+
+    The folder of the index, if it lies inside a root, is no part of the library.
+    """
     listing = Listing()
     for root, prefix in zip(roots, prefixes, strict=True):
-        _Walk(root, prefix, roots, document_bytes, listing).run()
+        _Walk(root, prefix, roots, document_bytes, listing, index).run()
     listing.entries.sort(key=lambda entry: entry.path)
     listing.skipped.sort()
     return listing
@@ -62,13 +67,20 @@ class _Walk:
     """One root's turn."""
 
     def __init__(
-        self, root: Path, prefix: str, roots: Sequence[Path], document_bytes: int, listing: Listing
+        self,
+        root: Path,
+        prefix: str,
+        roots: Sequence[Path],
+        document_bytes: int,
+        listing: Listing,
+        index: Path | None,
     ) -> None:
         self._root = root
         self._prefix = prefix
         self._roots = roots
         self._document_bytes = document_bytes
         self._listing = listing
+        self._index = index.resolve() if index is not None else None
         self._patterns = _ignore_patterns(root)
 
     def run(self) -> None:
@@ -100,7 +112,8 @@ class _Walk:
             if item.name.startswith("."):
                 self._skip(path, "hidden")
             elif item.is_dir(follow_symlinks=False):
-                folders.append(f"{path}/")
+                if Path(item.path) != self._index:
+                    folders.append(f"{path}/")
             elif (entry := self._file(path, item)) is not None:
                 files[item.name] = entry
         self._pair(files)

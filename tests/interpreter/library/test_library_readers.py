@@ -113,15 +113,17 @@ def test_many_paragraphs_and_items_without_end_tags_are_not_deep() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(data=st.binary(max_size=400) | st.text(max_size=400).map(str.encode), suffix=st.sampled_from([".txt", ".md", ".json", ".html"]))
+@given(
+    data=st.binary(max_size=400) | st.text(max_size=400).map(str.encode),
+    suffix=st.sampled_from([".txt", ".md", ".json", ".html"]),
+)
 def test_any_bytes_are_read_or_refused(data: bytes, suffix: str) -> None:
     try:
         _, found = read(suffix, data)
-    except Unreadable as error:
-        assert str(error)
-    else:
-        assert found
-        assert all(p.text.strip() for p in found)
+    except Unreadable:
+        return
+    assert found
+    assert all(p.text.strip() for p in found)
 
 
 @settings(max_examples=200, deadline=None)
@@ -165,7 +167,9 @@ def make_pdf(content: bytes, pages: int = 1, extra: bytes = b"") -> bytes:
     table = out.tell()
     out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
     out.write(b"".join(b"%010d 00000 n \n" % offset for offset in offsets))
-    out.write(b"trailer\n<< /Size %d /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, extra, table))
+    out.write(
+        b"trailer\n<< /Size %d /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, extra, table)
+    )
     return out.getvalue()
 
 
@@ -203,10 +207,9 @@ def test_a_pdf_bomb_is_refused(pdf: PdfProcess) -> None:
 def test_cut_pdfs_are_read_or_refused(pdf: PdfProcess, cut: int) -> None:
     try:
         _, found = read_document(".pdf", make_pdf(SHOW)[:cut], LIMITS, pdf)
-    except Unreadable as error:
-        assert str(error)
-    else:
-        assert found
+    except Unreadable:
+        return
+    assert found
 
 
 def test_no_process_is_left() -> None:
