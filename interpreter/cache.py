@@ -79,6 +79,8 @@ class CallCache:
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
         self._hashes: dict[tuple[str, int, int], str] = {}
+        self._touched: dict[str, float] = {}
+        self._inode = 0
 
     @classmethod
     def default(cls, **options: Any) -> CallCache:
@@ -105,6 +107,29 @@ class CallCache:
 
         return self._use("read", read, None)
 
+    def get_now(self, key: str) -> Value | None:
+        """As `get`, for an event loop: also None when it could not be told without waiting.
+
+        It waits neither for another thread nor for image files; when it has None, `get` may still have an answer.
+        """
+        if self._connection is None or self._pid != os.getpid() or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            row = self._connection.execute("SELECT value, used FROM calls WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            value = from_json(json.loads(row[0]))
+            if isinstance(value, Images | ImageHandle):
+                return None
+            now = self._clock()
+            if now - row[1] > _TOUCH:
+                self._touched[key] = now
+            return value
+        except (sqlite3.Error, ValueError, RecursionError):
+            return None  # `get` will meet the same trouble, and deal with it
+        finally:
+            self._lock.release()
+
     def put(self, key: str, value: Value) -> None:
         """Keep a value; the least recently used ones go when the bound is passed."""
         text = canonical(to_json(value))
@@ -114,6 +139,7 @@ class CallCache:
 
         def write(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
+                self._flush(connection)
                 _remove(connection, key)
                 connection.execute("INSERT INTO calls VALUES (?, ?, ?, ?)", (key, text, size, self._clock()))
                 connection.execute("UPDATE total SET size = size + ?", (size,))
@@ -144,6 +170,9 @@ class CallCache:
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
+            if self._connection is not None and self._pid == os.getpid() and self._touched:
+                with suppress(sqlite3.Error), _transaction(self._connection):
+                    self._flush(self._connection)
             self._disconnect()
 
     # ---- the file --------------------------------------------------------------------------------
@@ -187,6 +216,7 @@ class CallCache:
                 raise sqlite3.OperationalError(
                     "the file is another application's or another version's database"
                 )
+            self._inode = self.path.stat().st_ino
             _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             if not tables:
@@ -205,7 +235,11 @@ class CallCache:
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         """Move a corrupt file away, so that the next use starts afresh and nothing is lost."""
+        connected = self._connection is not None
         self._disconnect()
+        with suppress(OSError):
+            if connected and self.path.stat().st_ino != self._inode:
+                return  # another process has moved it away already; the file there now is a new one
         aside = self.path.with_name(f"{self.path.name}.corrupt-{int(self._clock())}-{os.getpid()}")
         with suppress(OSError):
             self.path.replace(aside)
@@ -222,6 +256,12 @@ class CallCache:
             self._notify(sentence)
 
     # ---- entries ---------------------------------------------------------------------------------
+
+    def _flush(self, connection: sqlite3.Connection) -> None:
+        touched, self._touched = self._touched, {}
+        connection.executemany(
+            "UPDATE calls SET used = ? WHERE key = ?", [(t, k) for k, t in touched.items()]
+        )
 
     def _evict(self, connection: sqlite3.Connection, newest: str) -> None:
         total = connection.execute("SELECT size FROM total").fetchone()[0]

@@ -96,7 +96,10 @@ class Caller:
         self._answers: dict[str, Value] = {}
         self._versions: dict[str, str | None] = {}
         self._flights: Flights[Answer] = Flights(share_failures=True)
+        self._version_flights: Flights[None] = Flights(share_failures=True)
         self._gate = asyncio.Semaphore(surroundings.concurrency)
+        # The cache has one connection: more threads than this would only queue up at its lock.
+        self._cache_gate = asyncio.Semaphore(2)
 
     def fork(self, ledger: Ledger, workers: Workers) -> Caller:
         """A caller that remembers the same answers and goes its own way."""
@@ -108,14 +111,21 @@ class Caller:
         """Name a call: its tool's version and its key. Raises `CallFailed` when the tool cannot tell its version."""
         name = tool.signature.name
         if name not in self._versions:
-            try:
-                # A library works out its version from its files: not on the loop.
-                self._versions[name] = await self._workers.call(lambda: tool.version, name)
-            except Exception as error:
-                raise self._translated(tool, error, 0) from error
+            await self._version_flights.join(name, lambda: self._find_version(tool))
         data = arguments_json(arguments.args, arguments.named)
         version = self._versions[name]
         return Request(tool, arguments, data, version, call_key(name, version, data))
+
+    async def _find_version(self, tool: Tool) -> None:
+        name = tool.signature.name
+        if not isinstance(inspect.getattr_static(tool, "version", None), property):
+            self._versions[name] = tool.version
+            return
+        try:
+            # A library works out its version from its files: not on the loop.
+            self._versions[name] = await self._workers.call(lambda: tool.version, name)
+        except Exception as error:  # other people's code, as below
+            raise self._translated(tool, error, 0) from error
 
     async def answer(self, request: Request) -> Answer:
         """The answer to a call. Raises `CallFailed`, `BudgetSpent` or `CancelledError`."""
@@ -140,11 +150,15 @@ class Caller:
         if cache is None:
             value, attempts = await self._made(request)
             return Answer(value, "off", attempts)
-        kept = await self._workers.call(lambda: cache.get(request.key), "cache")
+        kept = cache.get_now(request.key)
+        if kept is None:
+            async with self._cache_gate:
+                kept = await self._workers.call(lambda: cache.get(request.key), "cache")
         if kept is not None and flaw(kept, request.tool.signature.returns) is None:
             return Answer(kept, "hit", 0)
         value, attempts = await self._made(request)
-        await self._workers.call(lambda: cache.put(request.key, value), "cache")
+        async with self._cache_gate:
+            await self._workers.call(lambda: cache.put(request.key, value), "cache")
         return Answer(value, "miss", attempts)
 
     # ---- for real --------------------------------------------------------------------------------

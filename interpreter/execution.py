@@ -138,7 +138,7 @@ class Execution:
                 self.trace.write(
                     "skill",
                     statement=node.statement,
-                    statement_sha256=self._hash(node.statement),
+                    statement_sha256=self.hash(node.statement),
                     skill=node.name,
                     guide_sha256=hashlib.sha256(guide.encode("utf-8", "surrogatepass")).hexdigest(),
                 )
@@ -185,13 +185,13 @@ class Execution:
             self.trace.write(
                 "call",
                 statement=node.statement,
-                statement_sha256=self._hash(node.statement),
+                statement_sha256=self.hash(node.statement),
                 span=list(node.span),
                 where=self.source.where(node.span),
                 tool=tool.signature.name,
                 version=None if request is None else request.version,
                 key=None if request is None else request.key,
-                arguments=arguments_json(given.args, given.named),
+                arguments=arguments_json(given.args, given.named) if request is None else request.data,
                 seconds=round(time.monotonic() - began, 6),
                 **outcome,
             )
@@ -205,7 +205,8 @@ class Execution:
     def _spent(self, error: BudgetSpent, span: Span) -> RunError:
         return failed(self.source, "GP523", str(error), span)
 
-    def _hash(self, statement: int) -> str:
+    def hash(self, statement: int) -> str:
+        """The content hash of a statement, counted from 0."""
         if statement not in self._hashes:
             self._hashes[statement] = statement_hash(self._statements[statement])
         return self._hashes[statement]

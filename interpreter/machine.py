@@ -28,7 +28,7 @@ from genevolve.interpreter.budget import Budget, Ledger
 from genevolve.interpreter.cache import CallCache
 from genevolve.interpreter.calls import Surroundings
 from genevolve.interpreter.events import Listener
-from genevolve.interpreter.execution import Execution, statement_hash
+from genevolve.interpreter.execution import Execution
 from genevolve.interpreter.outcome import (
     Outcome,
     check_references,
@@ -158,7 +158,7 @@ class Machine:
         execution.paths.update(start.paths)
         async with self.closing(execution, kept, checked.source.text):
             self.announce(trace, checked.environment, start)
-            self.announce_program(trace, checked.source, checked.tree)
+            self.announce_program(execution, checked.tree)
             renderer = self.renderer if render else None
             execution.check_calls(start.plan.nodes)
             z = foreseen(
@@ -215,10 +215,11 @@ class Machine:
             environment=snapshot(environment, tools_used(start.plan.nodes), skills, self.skills),
         )
 
-    def announce_program(self, trace: TraceWriter, source: Source, tree: Tree) -> None:
+    def announce_program(self, execution: Execution, tree: Tree) -> None:
         """Write the event that carries the program."""
-        hashes = [statement_hash(s) for s in tree.statements]
-        trace.write("program", name=source.name, program=source.text, statements=hashes)
+        hashes = [execution.hash(i) for i in range(len(tree.statements))]
+        source = execution.source
+        execution.trace.write("program", name=source.name, program=source.text, statements=hashes)
 
     async def finish(
         self, execution: Execution, tree: Tree, renderer: Renderer | None, kept: RunRecord | None
@@ -228,11 +229,12 @@ class Machine:
         outcome = elaborated(tree, execution.frame, execution.environment, self.skills, source)
         trace.write("z", digest=outcome.z.digest, z=outcome.z.to_dict())
         timings = {"calls": round(execution.ledger.elapsed, 6)}
-        if kept is not None or renderer is not None:
+        if outcome.images and (kept is not None or renderer is not None):
             await execution.workers.call(lambda: check_references(tree, outcome.images, source), "references")
         if kept is not None:
             kept.write("z.json", outcome.z.to_json())
-            await execution.workers.call(lambda: _copy_references(kept, outcome), "record")
+            if outcome.images:
+                await execution.workers.call(lambda: _copy_references(kept, outcome), "record")
         image: Image | None = None
         notes: tuple[str, ...] = ()
         if renderer is not None:
@@ -256,7 +258,7 @@ class Machine:
         if kept is not None:
             if image is not None:
                 await execution.workers.call(lambda: kept.write("image.png", run.png), "record")
-            kept.describe(
+            kept.note(
                 renderer=None
                 if renderer is None
                 else {"name": renderer.name, "version": renderer_version(renderer)},
@@ -276,7 +278,7 @@ class Machine:
         try:
             if kept is not None:
                 kept.write("program.gprog", program)
-                kept.describe(versions=_versions())
+                kept.note(versions=_versions())
             yield
             status = "finished"
         except RunError as error:

@@ -80,8 +80,12 @@ class RunRecord:
 
     def describe(self, **facts: Any) -> None:
         """Add JSON facts to `run.json`; a fact that was there is replaced."""
-        self._facts.update(facts)
+        self.note(**facts)
         self.write("run.json", json.dumps(self._facts, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+    def note(self, **facts: Any) -> None:
+        """Add facts that the next `describe` writes down."""
+        self._facts.update(facts)
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file as a whole or not at all."""

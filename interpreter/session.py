@@ -193,7 +193,7 @@ class Session:
         start = Start(Plan(checked.source, tuple(self._planner.nodes)), values, execution.paths)
         async with machine.closing(execution, kept, checked.source.text):
             machine.announce(trace, execution.environment, start)
-            machine.announce_program(trace, checked.source, checked.tree)
+            machine.announce_program(execution, checked.tree)
             trace.adopt(past.events)
             return await machine.finish(execution, checked.tree, machine.renderer if render else None, kept)
 

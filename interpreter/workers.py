@@ -16,6 +16,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_MOMENT = 0.05
+"""Seconds that a thread may need to end once its function has returned."""
+
 _MANY = 64
 """With so many threads in the list, those that have ended are taken out."""
 
@@ -25,6 +28,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._threads: set[threading.Thread] = set()
+        self._returned: set[threading.Thread] = set()
 
     async def call(self, function: Callable[[], T], name: str) -> T:
         """Run `function` in a thread of its own and wait for its result.
@@ -35,6 +39,7 @@ class Workers:
         future: asyncio.Future[T] = loop.create_future()
 
         def settle(result: T | None, error: BaseException | None) -> None:
+            self._returned.add(thread)
             if future.done():  # the waiting was cancelled: nobody asks any more
                 return
             if error is None:
@@ -58,12 +63,15 @@ class Workers:
         thread = threading.Thread(target=work, name=f"genevolve-{name}", daemon=True)
         if len(self._threads) >= _MANY:
             self._threads = {t for t in self._threads if t.is_alive()}
+            self._returned &= self._threads
         thread.start()
         self._threads.add(thread)
         return await future
 
     async def join(self, seconds: float) -> int:
         """Wait until every thread has ended, `seconds` at most; returns how many have not."""
+        for thread in self._returned:
+            thread.join(_MOMENT)  # its function has returned, so it is ending right now
         deadline = time.monotonic() + seconds
         while left := sum(t.is_alive() for t in self._threads):
             if time.monotonic() >= deadline:

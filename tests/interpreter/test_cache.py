@@ -56,6 +56,38 @@ def test_values_come_back_as_they_were(cache: CallCache, value: Value) -> None:
     assert type(cache.get(KEY)) is type(value)
 
 
+def test_what_can_be_told_without_waiting(cache: CallCache, tmp_path: Path) -> None:
+    assert cache.get_now(KEY) is None, "the file is not open yet"
+    cache.put(KEY, "kept")
+    assert cache.get_now(KEY) == "kept"
+    with cache._lock:
+        assert cache.get_now(KEY) is None, "another thread is at it"
+        assert cache.get_now("other") is None
+    cache.put(KEY, handle(tmp_path / "a.png"))
+    assert cache.get_now(KEY) is None, "files are looked at elsewhere"
+    assert cache.get(KEY) == handle(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("end", ["put", "close"])
+def test_quick_reads_count_as_use(tmp_path: Path, end: str) -> None:
+    now = [0.0]
+    cache = CallCache(tmp_path / "c.sqlite", max_bytes=1_000, clock=lambda: now[0])
+    keys = [call_key("t", str(i), {}) for i in range(8)]
+    for key in keys[:5]:
+        now[0] += 100
+        cache.put(key, "x" * 80)
+    now[0] += 100
+    assert cache.get_now(keys[0]) is not None
+    if end == "close":
+        cache.close()
+    for key in keys[5:]:
+        now[0] += 100
+        cache.put(key, "x" * 80)
+    assert cache.get(keys[0]) is not None
+    assert cache.get(keys[1]) is None
+    cache.close()
+
+
 def test_it_lasts_beyond_the_object(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     first = CallCache(path)
