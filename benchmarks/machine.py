@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import inspect
 import json
 import platform
 import statistics
@@ -60,7 +61,7 @@ class BenchTool:
         self, signature: Signature, function: Callable[..., Any], version: str | None = None
     ) -> None:
         self.signature, self.function, self.version = signature, function, version
-        self.is_async = asyncio.iscoroutinefunction(function)
+        self.is_async = inspect.iscoroutinefunction(function)
 
     def __call__(self, context: CallContext, /, *args: Any, **named: Any) -> Any:
         """Pass the arguments on."""
