@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("replay", "run a recorded run again, without any network"),
     "extract": Command("extract", "give back the program that a picture carries"),
     "library": Command("library", "index and search your own documents and images"),
+    "serve": Command("serve", "serve a renderer to other programs, over HTTP"),
     "doctor": Command("doctor", "check what is installed and configured"),
     "init": Command("init", "start a project: configuration, a first program, a pre-commit hook"),
 }
