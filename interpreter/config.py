@@ -32,7 +32,7 @@ _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]i?)?B?", re.IGNORECASE)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 Kind: TypeAlias = Literal[
-    "text", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model", "comfyui"
+    "text", "texts", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model", "comfyui"
 ]
 
 
@@ -52,6 +52,20 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             "model", 'the embedding model: "auto", "none", or a sentence-transformers folder or id'
         ),
         "images.allowed": Setting("paths", "folders that image(...) may read, besides the program's own"),
+        "search.backends": Setting("texts", 'who answers search(...), in order: "library", "serper", "ddgs"'),
+        "search.image_backends": Setting("texts", "the same for image_search(...); the others by default"),
+        "search.next_when_empty": Setting("bool", "whether the next backend is asked when one finds nothing"),
+        "search.timeout": Setting("seconds", "seconds that one backend may take", least=0.001),
+        "search.rpm": Setting("seconds", "requests a minute to one backend", least=0.01, optional=True),
+        "search.record": Setting("path", "a bundle in which every answer of the searches is kept"),
+        "search.replay": Setting("path", "a bundle that answers instead of the backends"),
+        "fetch.allow": Setting("texts", "host:port of downloads that may reach a private address"),
+        "fetch.bytes": Setting("bytes", "size of one download", least=1024),
+        "fetch.seconds": Setting("seconds", "seconds that one download may take", least=0.001),
+        "fetch.redirects": Setting("int", "redirects that one download may follow"),
+        "fetch.pixels": Setting("int", "width times height of a downloaded picture", least=1),
+        "fetch.rpm": Setting("seconds", "downloads a minute from one host", least=0.01, optional=True),
+        "fetch.store": Setting("bytes", "how large the store of downloads may grow", least=1024 * 1024),
         "render.renderer": Setting(
             "model", 'how pictures are made: "storyboard", "diffusers:<folder or id>", "gemini", …'
         ),
@@ -91,6 +105,30 @@ class ImageSettings(NamedTuple):
     """`[images]`: where `image(...)` may read."""
 
     allowed: tuple[Path, ...] = ()
+
+
+class SearchSettings(NamedTuple):
+    """`[search]`: who answers the searches, as `backends.catalog` takes it; `timeout` in seconds."""
+
+    backends: tuple[str, ...] = ("library",)
+    image_backends: tuple[str, ...] = ()
+    next_when_empty: bool = False
+    timeout: float = 20.0
+    rpm: float | None = None
+    record: Path | None = None
+    replay: Path | None = None
+
+
+class FetchSettings(NamedTuple):
+    """`[fetch]`: limits of downloads, and the size of their store in bytes."""
+
+    allow: tuple[str, ...] = ()
+    bytes: int = 20 * 1024 * 1024
+    seconds: float = 15.0
+    redirects: int = 5
+    pixels: int = 40_000_000
+    rpm: float | None = None
+    store: int = 2 * 1024**3
 
 
 class RenderSettings(NamedTuple):
@@ -151,6 +189,8 @@ class Config:
 
     library: LibrarySettings = field(default_factory=LibrarySettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    fetch: FetchSettings = field(default_factory=FetchSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
     skills: SkillSettings = field(default_factory=SkillSettings)
     budget: Budget = field(default_factory=Budget)
@@ -363,6 +403,8 @@ def _convert(value: object, setting: Setting, folder: Path) -> object:
             return _model(_text(value), folder)
         case "paths":
             return _paths(value, folder)
+        case "texts":
+            return _texts(value)
         case "bytes":
             return _bytes(value, setting)
         case "prices":
@@ -421,6 +463,14 @@ def _paths(value: object, folder: Path) -> tuple[Path, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError("expected a list of folders")
     return tuple(dict.fromkeys(_path(_text(str(v) if isinstance(v, Path) else v), folder) for v in value))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a list of texts")
+    return tuple(dict.fromkeys(_text(v) for v in value))
 
 
 def _bytes(value: object, setting: Setting) -> int:
@@ -503,6 +553,8 @@ def _build(
     return Config(
         library=LibrarySettings(**section("library")),
         images=ImageSettings(**section("images")),
+        search=SearchSettings(**section("search")),
+        fetch=FetchSettings(**section("fetch")),
         render=RenderSettings(**section("render")),
         skills=SkillSettings(**section("skills")),
         budget=Budget(**section("budget")),

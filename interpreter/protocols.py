@@ -19,15 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CallContext:
-    """What a running call may ask about its run.
+    """What a running call may ask about its run, and tell besides its answer.
 
     `deadline` is on the clock of `time.monotonic`. A tool that works for long in a thread calls `check()` from
-    time to time, so that a cancelled run leaves nothing behind.
+    time to time, so that a cancelled run leaves nothing behind. `notes` are told with the answer and written to the
+    trace; an answer that is `fleeting` is not cached.
     """
 
     deadline: float = float("inf")
     cancelled: threading.Event = field(default_factory=threading.Event)
     attempt: int = 1
+    notes: list[str] = field(default_factory=list)
+    fleeting: threading.Event = field(default_factory=threading.Event)
+
+    def note(self, sentence: str, *, fleeting: bool = False) -> None:
+        """Tell something besides the answer. `fleeting`: a later call may well get a better answer."""
+        self.notes.append(sentence)
+        if fleeting:
+            self.fleeting.set()
 
     def remaining(self) -> float:
         """Seconds until the deadline, never negative."""

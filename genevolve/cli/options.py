@@ -36,6 +36,16 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         help='"storyboard", "diffusers:<folder or id>", "qwen-service:<url>", "gemini", "openai:<model>", '
         '"comfyui:<workflow.json>", …',
     )
+    parser.add_argument(
+        "--search",
+        metavar="BACKENDS",
+        help='who answers the searches, in order, such as "serper,library" (default: the library)',
+    )
+    bundle = parser.add_mutually_exclusive_group()
+    bundle.add_argument("--record", metavar="DIR", help="keep every answer of the searches in this bundle")
+    bundle.add_argument(
+        "--replay-search", metavar="DIR", help="let this bundle answer the searches; nothing else is asked"
+    )
     parser.add_argument("--rpm", metavar="N", help="ask a remote renderer for at most N pictures a minute")
     parser.add_argument("--runs", metavar="FOLDER", help="where run records go (default: runs/)")
     parser.add_argument("--no-record", action="store_true", help="keep no run record")
@@ -47,6 +57,10 @@ def machine_flags(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "library.folders": arguments.library,
         "library.embedder": arguments.embedder,
+        "search.backends": arguments.search,
+        "search.image_backends": arguments.search,
+        "search.record": arguments.record,
+        "search.replay": arguments.replay_search,
         "render.renderer": arguments.renderer,
         "render.rpm": arguments.rpm,
         "runs.folder": arguments.runs,
