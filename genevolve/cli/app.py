@@ -21,6 +21,7 @@ from genevolve.grammar.errors import (
     GenevolveError,
     OperatorError,
     ProgramError,
+    RunError,
 )
 
 OK, WRONG_INPUT, USAGE, SERVICE_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -138,7 +139,7 @@ def _report(error: GenevolveError) -> int:
             from genevolve.cli.output import print_findings
 
             print_findings([error.findings], stream=sys.stderr)
-            return WRONG_INPUT
+            return SERVICE_FAILED if isinstance(error, RunError) and error.service else WRONG_INPUT
         case AuthorError():
             _say(str(error))
             return WRONG_INPUT
