@@ -11,6 +11,7 @@ import io
 import os
 import stat
 import struct
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+
+_one_at_a_time = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def load_pixels(handle: ImageHandle, limits: ImageLimits = DEFAULT_LIMITS) -> Im
 
 
 def decode(
-    data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS, decoders: Sequence[str] = DECODERS
+    data: bytes, name: str, limits: ImageLimits = DEFAULT_LIMITS, decoders: tuple[str, ...] = DECODERS
 ) -> tuple[Image, str]:
     """The pixels of an encoded picture, upright, in mode RGB or RGBA, and its format as Pillow calls it.
 
@@ -193,15 +196,18 @@ def read_regular(file: Path, max_bytes: int) -> bytes:
     """
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(file, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, "rb", closefd=True) as stream:
-        status = os.fstat(stream.fileno())
+    try:
+        status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(None, "it is a folder")
         if not stat.S_ISREG(status.st_mode):
             raise OSError(None, "it is no regular file")
         if status.st_size > max_bytes:
             raise OverflowError(f"{status.st_size:,} bytes; {max_bytes:,} are allowed")
-        data = stream.read(max_bytes + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > max_bytes:
         raise OverflowError(f"more than {max_bytes:,} bytes")
     return data
@@ -226,10 +232,10 @@ def _decoding(name: str) -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow warns of oddities in metadata, and of sizes that are limited here
+        # Pillow warns of oddities in metadata, and of sizes that are limited here. Filters of warnings belong to the
+        # whole process: two threads that change them at once would leave them changed, so one decodes at a time.
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     except ImageProblem:
         raise
@@ -243,7 +249,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 @contextmanager
 def _opened(
-    data: bytes, name: str, limits: ImageLimits, decoders: Sequence[str] = DECODERS
+    data: bytes, name: str, limits: ImageLimits, decoders: tuple[str, ...] = DECODERS
 ) -> Iterator[Image]:
     """A picture whose head has been read and whose size is within the limits."""
     from PIL import Image
@@ -278,7 +284,7 @@ def _plain(image: Image) -> Image:
 
 
 def _metadata(image: Image) -> Metadata:
-    from PIL import IptcImagePlugin, PngImagePlugin
+    from PIL import ImageFile, IptcImagePlugin, PngImagePlugin
 
     chunks: dict[str, str] = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
@@ -292,7 +298,7 @@ def _metadata(image: Image) -> Metadata:
             exif.append((tag, value))
     xmp = image.info.get("xmp", b"")
     iptc: object = None
-    if image.format in ("JPEG", "MPO"):
+    if image.format in ("JPEG", "MPO") and isinstance(image, ImageFile.ImageFile):
         try:
             iptc = (IptcImagePlugin.getiptcinfo(image) or {}).get((2, 120))
         except _DAMAGE:  # a damaged caption is no damage to the picture

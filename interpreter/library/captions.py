@@ -93,8 +93,7 @@ def _from_sidecar(name: str, data: bytes) -> Caption | None:
     if isinstance(value, dict):
         title = one_line(_first(value, _TITLE_KEYS), _TITLE)
         caption = _first(value, _CAPTION_KEYS)
-        tags = next((value[key] for key in _TAG_KEYS if isinstance(value.get(key), list)), [])
-        assert isinstance(tags, list)
+        tags: list[object] = next((value[key] for key in _TAG_KEYS if isinstance(value.get(key), list)), [])
         listed = ", ".join(one_line(tag) for tag in tags if isinstance(tag, str))
         value = " — ".join(part for part in (caption or (title if not listed else ""), listed) if part)
     if not isinstance(value, str):

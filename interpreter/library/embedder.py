@@ -59,9 +59,11 @@ BACKGROUND = (
 
 
 class Embedder(Protocol):
-    """Turns texts into unit vectors. `name` tells two models apart: their vectors are never compared."""
+    """Turns texts into unit vectors. Models of different names are different: their vectors are never compared."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the model is called, with what tells its versions apart."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of passages, (n, d)."""

@@ -30,7 +30,7 @@ Check: TypeAlias = Callable[[], None]
 _READERS = 1
 """Changes when the readers give other passages for the same bytes."""
 _COMMIT = 64
-_EMBED = 256
+_EMBED = 64
 
 
 @dataclass(frozen=True, slots=True)

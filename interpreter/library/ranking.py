@@ -15,11 +15,8 @@ rankings that it passes in. Equal scores keep the order of the texts.
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +65,7 @@ class WordIndex:
         if not any(corpus):
             return cls(None, len(corpus))
         bm25 = bm25s.BM25()
-        with _quiet_arithmetic():
-            bm25.index(corpus, show_progress=False)
+        bm25.index(corpus, show_progress=False)
         return cls(bm25, len(corpus))
 
     def save(self, folder: Path) -> None:
@@ -170,10 +166,10 @@ def similarities(queries: Sequence[str], vectors: Vectors, embedder: Embedder) -
 
     asked = embedder.embed_queries(list(queries))
     background, usual = _background(embedder)
-    unrelated = asked @ background.T
+    unrelated = (asked @ background.T).astype(np.float64)
     floors = unrelated.mean(axis=1) + DEVIATIONS * (unrelated.std(axis=1) + usual) / 2
-    cosines = np.round((asked @ vectors.T).astype(np.float64), _DIGITS)
-    return cosines, np.minimum(floors, 0.9).astype(np.float64)
+    cosines: Scores = (asked @ vectors.T).astype(np.float64).round(_DIGITS)
+    return cosines, np.minimum(floors.astype(np.float64), 0.9)
 
 
 def relevance(query: str, texts: Sequence[str], embedder: Embedder | None) -> list[float]:
@@ -194,24 +190,20 @@ def relevance(query: str, texts: Sequence[str], embedder: Embedder | None) -> li
     ]
 
 
-@functools.lru_cache(maxsize=8)
+_backgrounds: dict[str, tuple[Vectors, float]] = {}
+
+
 def _background(embedder: Embedder) -> tuple[Vectors, float]:
-    """Vectors of the background, and the standard deviation of the cosines between its sentences."""
+    """Vectors of the background, and the standard deviation of the cosines between its sentences; once per model."""
     import numpy as np
 
-    vectors = embedder.embed(BACKGROUND)
-    above = np.triu_indices(len(vectors), k=1)
-    return vectors, float((vectors @ vectors.T)[above].std())
+    if embedder.name not in _backgrounds:
+        vectors = embedder.embed(BACKGROUND)
+        above = np.triu_indices(len(vectors), k=1)
+        _backgrounds[embedder.name] = vectors, float((vectors @ vectors.T)[above].std())
+    return _backgrounds[embedder.name]
 
 
 def _order(scores: Scores, passing: NDArray[np.intp]) -> list[int]:
     """Positions that pass, best first; equal scores keep their order."""
     return [int(i) for i in sorted(passing, key=lambda i: (-float(scores[i]), int(i)))]
-
-
-@contextmanager
-def _quiet_arithmetic() -> Iterator[None]:
-    """Texts without a word make BM25 divide by zero lengths; their scores are zero all the same."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield

@@ -125,19 +125,28 @@ class _Walk:
             file = Path(item.path)
             if item.is_symlink():
                 file = file.resolve(strict=True)
-                if not any(file.is_relative_to(root) for root in self._roots):
-                    return self._skip(path, "a link that leads out of the library")
-                if file.is_dir():
-                    return self._skip(path, "a link to a folder; folders are read where they lie")
-                if any(part.startswith(".") for part in file.relative_to(self._holder(file)).parts):
-                    return self._skip(path, "a link to something hidden")
+                if reason := self._flaw_of_link(file):
+                    self._skip(path, reason)
+                    return None
             status = file.stat()
         except (OSError, RuntimeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "a loop of links"
-            return self._skip(path, f"it cannot be looked at: {reason}")
+            why = error.strerror if isinstance(error, OSError) else "a loop of links"
+            self._skip(path, f"it cannot be looked at: {why}")
+            return None
         if not stat.S_ISREG(status.st_mode):
-            return self._skip(path, "no regular file")
+            self._skip(path, "no regular file")
+            return None
         return Entry(self._prefix + path, file, status.st_size, status.st_mtime_ns)
+
+    def _flaw_of_link(self, target: Path) -> str:
+        """Why a link to this file is not followed; empty when it is."""
+        if not any(target.is_relative_to(root) for root in self._roots):
+            return "a link that leads out of the library"
+        if target.is_dir():
+            return "a link to a folder; folders are read where they lie"
+        if any(part.startswith(".") for part in target.relative_to(self._holder(target)).parts):
+            return "a link to something hidden"
+        return ""
 
     def _holder(self, file: Path) -> Path:
         return next(root for root in self._roots if file.is_relative_to(root))

@@ -34,7 +34,8 @@ class CountingEmbedder:
             for word in terms(text):
                 vectors[row, int(hashlib.sha256(word.encode()).hexdigest(), 16) % self.size] += 1
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
+        unit: Vectors = (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
+        return unit
 
 
 def write(folder: Path, **files: str) -> None:
