@@ -1,0 +1,1 @@
+"""A renderer behind HTTP: `genevolve serve renderer`."""
