@@ -31,6 +31,13 @@ render size: 256x192, seed: 1
 '''
 
 
+@pytest.fixture(autouse=True)
+def _away_from_the_users_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("GENEVOLVE_CACHE_FOLDER", str(tmp_path / "cache"))
+    monkeypatch.setenv("GENEVOLVE_RUNS_FOLDER", str(tmp_path / "runs"))
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("program")
@@ -211,7 +218,7 @@ class TestRunning:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("GENEVOLVE_CACHE_FOLDER", str(tmp_path / "cache"))
+        monkeypatch.delenv("GENEVOLVE_RUNS_FOLDER")
         (tmp_path / "genevolve.toml").write_text('[runs]\nfolder = "kept"\n[library]\nembedder = "none"\n')
         file = tmp_path / "card.gprog"
         file.write_text(TEXT)
