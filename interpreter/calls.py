@@ -28,13 +28,20 @@ from genevolve.interpreter.retry import RetryPolicy
 from genevolve.interpreter.values import Value, to_json
 from genevolve.interpreter.workers import Workers
 
+_MAX_NOTES = 20
+
 
 class Answer(NamedTuple):
-    """What a call gave. `cache` is `off`, `miss`, `hit`, or `shared` with an equal call; `attempts` were made here."""
+    """What a call gave. `cache` is `off`, `miss`, `hit`, or `shared` with an equal call; `attempts` were made here.
+
+    `notes` is what the tool told besides; what comes from the cache has none.
+    """
 
     value: Value
     cache: Literal["off", "miss", "hit", "shared"]
     attempts: int
+    notes: tuple[str, ...] = ()
+    fleeting: bool = False
 
 
 class CallFailed(Exception):
@@ -140,31 +147,30 @@ class Caller:
 
     async def _find(self, request: Request) -> Answer:
         if request.version is None:
-            value, attempts = await self._made(request)
-            return Answer(value, "off", attempts)
+            return await self._made(request)
         answer, shared = await self._around.flights.join(request.key, lambda: self._cached(request))
-        return Answer(answer.value, "shared", 0) if shared else answer
+        return Answer(answer.value, "shared", 0, answer.notes) if shared else answer
 
     async def _cached(self, request: Request) -> Answer:
         cache = self._around.cache
         if cache is None:
-            value, attempts = await self._made(request)
-            return Answer(value, "off", attempts)
+            return await self._made(request)
         kept = cache.get_now(request.key)
         if kept is None:
             async with self._cache_gate:
                 kept = await self._workers.call(lambda: cache.get(request.key), "cache")
         if kept is not None and flaw(kept, request.tool.signature.returns) is None:
             return Answer(kept, "hit", 0)
-        value, attempts = await self._made(request)
-        async with self._cache_gate:
-            await self._workers.call(lambda: cache.put(request.key, value), "cache")
-        return Answer(value, "miss", attempts)
+        made = await self._made(request)
+        if not made.fleeting:
+            async with self._cache_gate:
+                await self._workers.call(lambda: cache.put(request.key, made.value), "cache")
+        return made._replace(cache="miss")
 
     # ---- for real --------------------------------------------------------------------------------
 
-    async def _made(self, request: Request) -> tuple[Value, int]:
-        """Call the tool, again where that can help; the checked value and the number of attempts."""
+    async def _made(self, request: Request) -> Answer:
+        """Call the tool, again where that can help; the value is checked."""
         signature, attempt = request.tool.signature, 0
         while True:
             attempt += 1
@@ -172,8 +178,11 @@ class Caller:
             self.ledger.spend_money(signature.price)
             try:
                 async with self._gate:
-                    value = await self._once(request, attempt)
-                return self._accepted(request.tool, value, attempt), attempt
+                    given, context = await self._once(request, attempt)
+                value = self._accepted(request.tool, given, attempt)
+                scrub = self._around.redactor.text
+                notes = tuple(scrub(" ".join(str(n).split()))[:1000] for n in context.notes[:_MAX_NOTES])
+                return Answer(value, "off", attempt, notes, context.fleeting.is_set())
             except ServiceError as error:
                 left = min(self._around.call_timeout, self.ledger.deadline - time.monotonic())
                 pause = self._around.retry.pause(error, attempt, left, self._around.rng)
@@ -181,7 +190,7 @@ class Caller:
                     raise self._translated(request.tool, error, attempt) from error
                 await asyncio.sleep(pause)
 
-    async def _once(self, request: Request, attempt: int) -> object:
+    async def _once(self, request: Request, attempt: int) -> tuple[object, CallContext]:
         self.ledger.check_time()  # it may have waited at the gate
         name = request.tool.signature.name
         now = time.monotonic()
@@ -189,7 +198,7 @@ class Caller:
         context = CallContext(now + limit, threading.Event(), attempt)
         try:
             async with asyncio.timeout(None if limit == float("inf") else limit) as timer:
-                return await self._invoke(request, context)
+                return await self._invoke(request, context), context
         except ServiceError:
             raise
         except asyncio.CancelledError as error:

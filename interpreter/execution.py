@@ -53,6 +53,8 @@ class Execution:
         self.frame = Frame()
         self.paths: dict[str, str] = {}
         """Paths of the image parameters, by name."""
+        self.notes: list[str] = []
+        """What tools told besides their answers."""
         self._hashes: dict[int, str] = {}
         self._statements: Sequence[Statement] = ()
 
@@ -62,6 +64,7 @@ class Execution:
         copy.caller = self.caller.fork(copy.ledger, copy.workers)
         copy.frame = self.frame.fork()
         copy.paths, copy._statements = dict(self.paths), self._statements
+        copy.notes = list(self.notes)
         return copy
 
     def look_at(self, source: Source, statements: Sequence[Statement]) -> None:
@@ -169,6 +172,9 @@ class Execution:
                 "cached": answer.cache in ("hit", "shared"),
                 "value": to_json(answer.value),
             }
+            if answer.notes:
+                outcome["notes"] = list(answer.notes)
+                self.notes += answer.notes
             return answer.value
         except CallFailed as error:
             outcome = {"attempts": error.attempts, "error": _error_data(error)}

@@ -236,11 +236,11 @@ class Machine:
             if outcome.images:
                 await execution.workers.call(lambda: _copy_references(kept, outcome), "record")
         image: Image | None = None
-        notes: tuple[str, ...] = ()
+        notes = tuple(execution.notes)
         if renderer is not None:
             before = execution.ledger.elapsed
             rendering = await draw(execution, renderer, outcome, tree)
-            image, notes = rendering.image, rendering.notes
+            image, notes = rendering.image, (*notes, *rendering.notes)
             timings["render"] = round(execution.ledger.elapsed - before, 6)
         timings["total"] = round(execution.ledger.elapsed, 6)
         run = Run(

@@ -43,7 +43,7 @@ class Observation:
 
     `ok` tells whether the statement is now part of the program. `value` is what a `let` or `ref` names, `guide` the
     text of a skill. `diagnostics` are warnings of an accepted statement, or what is wrong with a refused one; their
-    spans are places in `source`.
+    spans are places in `source`. `notes` is what tools told besides their answers.
     """
 
     ok: bool
@@ -53,6 +53,7 @@ class Observation:
     guide: str | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     calls_left: int | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data: what a policy is shown."""
@@ -70,6 +71,7 @@ class Observation:
                 for d in self.diagnostics
             ],
             "calls_left": self.calls_left,
+            "notes": list(self.notes),
         }
 
 
@@ -141,7 +143,7 @@ class Session:
         nodes = planner.add(statement)
         check_tools(nodes, self._execution.around.tools, self._execution.around.skills)
         frame = self._execution.frame
-        before = frame.fork()
+        before, told = frame.fork(), len(self._execution.notes)
         self._execution.look_at(source, (*self._statements, statement))
         try:
             if isinstance(statement, ProgramHeader):
@@ -165,7 +167,7 @@ class Session:
             await self._execution.close()
         self._planner, self._scope = planner, extension.scope
         self._statements = (*self._statements, statement)
-        return self._accepted(source, statement, found)
+        return self._accepted(source, statement, found, tuple(self._execution.notes[told:]))
 
     async def finish(self, *, render: bool = False, record: Path | None = None) -> Run:
         """Z of the program so far, as running it as a whole would give it; with `render`, the picture too.
@@ -214,13 +216,15 @@ class Session:
         self._execution.paths.update(paths)
         self._given = frozenset(values)
 
-    def _accepted(self, source: Source, statement: Statement, found: tuple[Diagnostic, ...]) -> Observation:
+    def _accepted(
+        self, source: Source, statement: Statement, found: tuple[Diagnostic, ...], notes: tuple[str, ...]
+    ) -> Observation:
         value, guide = None, None
         if isinstance(statement, Let | Ref):
             value = self._execution.frame.values[statement.name]
         elif isinstance(statement, Use) and isinstance(statement.skill, str):
             guide = self._execution.around.skills[statement.skill].guide
-        return Observation(True, source, statement, value, guide, found, self.calls_left)
+        return Observation(True, source, statement, value, guide, found, self.calls_left, notes)
 
     def _refused(
         self, source: Source, statement: Statement | None, found: tuple[Diagnostic, ...]

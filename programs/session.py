@@ -83,7 +83,7 @@ def open_machine(
 
     settings = config if config is not None else load_config()
     skills = load_skills(settings.skills.folders, override=settings.skills.override)
-    drawn_by = renderer if renderer is not None else open_renderer(settings.render.renderer)
+    drawn_by = renderer if renderer is not None else open_renderer(settings.render.renderer, settings)
     builtin = _builtin_tools(settings, program_folder, samples=samples)
     try:
         everything = [*builtin, *_declared(), *tools]
@@ -117,7 +117,8 @@ def _declared() -> tuple[FunctionTool, ...]:
 
 
 def _builtin_tools(config: Config, program_folder: Path | None, *, samples: bool) -> list[Tool]:
-    """The tools of `grammar.builtins` on the configured folders; without any folder there is nothing to search."""
+    """The tools of `grammar.builtins`; without backends and without any folder there is nothing to search."""
+    from genevolve.interpreter.backends.catalog import needs_backends, open_backends
     from genevolve.interpreter.library import Library
     from genevolve.interpreter.library.embedder import resolve_embedder
     from genevolve.interpreter.tools.ask import AskTool
@@ -133,7 +134,17 @@ def _builtin_tools(config: Config, program_folder: Path | None, *, samples: bool
         AskTool(embedder),
     ]
     folders = library_folders(config, samples=samples)
-    if folders:
-        library = Library.open(folders, cache_dir=config.cache.location, embedder=embedder)
+
+    def open_library() -> Library | None:
+        if not folders:
+            return None
+        return Library.open(folders, cache_dir=config.cache.location, embedder=embedder)
+
+    if needs_backends(config):
+        from genevolve.interpreter.backends.tools import BackendImageSearchTool, BackendSearchTool
+
+        texts, pictures = open_backends(config, open_library)
+        tools += [BackendSearchTool(texts), BackendImageSearchTool(pictures)]
+    elif (library := open_library()) is not None:
         tools += [SearchTool(library), ImageSearchTool(library)]
     return tools
