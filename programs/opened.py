@@ -20,6 +20,9 @@ from genevolve.interpreter.redact import secrets_of
 from genevolve.interpreter.retry import RetryPolicy
 from genevolve.interpreter.values import Value
 
+RENDERER = "renderer"
+"""The name in `[prices]` under which the price of one picture stands."""
+
 
 class OpenedMachine(Machine):
     """A `Machine` made from a `Config`. `close()` it, or use it in a `with` block; closing twice is fine."""
@@ -114,7 +117,7 @@ def _registry(tools: Sequence[Tool], prices: Mapping[str, float]) -> Registry:
         except ValueError as error:
             raise ConfigurationError(f"two tools are named {name!r}; rename one") from error
     for name in prices:
-        if name not in registry:
+        if name not in registry and name != RENDERER:
             hint = did_you_mean(closest(name, registry))
             raise ConfigurationError(f"prices: there is no tool {name!r}{hint}")
     return registry

@@ -33,7 +33,7 @@ def collect(paths: Iterable[str]) -> Iterator[Input]:
         if given == "-":
             yield Input(sys.stdin.buffer.read(_READ_LIMIT), "<stdin>", None)
             continue
-        for path in _expand(Path(given)):
+        for path in expand(Path(given)):
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
@@ -53,7 +53,8 @@ def read_input(path: Path) -> Input:
         raise AuthorError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _expand(path: Path) -> list[Path]:
+def expand(path: Path) -> list[Path]:
+    """The path itself, or the programs in the folder that it is; raises `AuthorError` when there are none."""
     if not path.is_dir():
         return [path]
     found = sorted(

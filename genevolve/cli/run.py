@@ -1,6 +1,7 @@
-"""Run a program and render its picture.
+"""Run a program and render its picture; or run many programs, or one program for many rows.
 
-The picture carries its program and z; `genevolve extract` gives them back. Each run keeps a record under runs/.
+The picture carries its program and z; `genevolve extract` gives them back. Each run of a single program keeps a record
+under runs/. A batch (several programs, a folder of them, or --input) writes its results into the folder --out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from genevolve.cli.files import check_target, replace_file
 from genevolve.cli.inputs import collect
 from genevolve.cli.options import add_machine_options, machine_flags
 from genevolve.cli.output import print_findings, print_json, printable
+from genevolve.cli.run_batch import add_batch_options, execute_batch, is_batch
 from genevolve.grammar.errors import AuthorError, ProgramError, RunError
 
 if TYPE_CHECKING:
@@ -27,7 +29,12 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("program", metavar="PROGRAM", help="a .gprog file, or - for standard input")
+    parser.add_argument(
+        "programs",
+        nargs="+",
+        metavar="PROGRAM",
+        help="a .gprog file, or - for standard input; several make a batch",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -36,11 +43,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest="values",
         help="a value for a parameter of the program; repeat for several",
     )
-    parser.add_argument("--out", metavar="FILE.png", type=Path, help="also write the picture here")
+    parser.add_argument(
+        "--out",
+        metavar="FILE.png",
+        type=Path,
+        help="also write the picture here; the folder of a batch's results",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and its bound; run nothing")
     parser.add_argument("--no-render", action="store_true", help="stop at z; draw no picture")
     parser.add_argument("--json", action="store_true", help="print the outcome as data")
     parser.add_argument("-v", "--verbose", action="store_true", help="show each call as it ends")
+    add_batch_options(parser)
     add_machine_options(parser)
 
 
@@ -49,8 +62,10 @@ def execute(arguments: argparse.Namespace) -> int:
     from genevolve.interpreter.config import load_config
     from genevolve.programs.session import open_environment, open_machine
 
-    program, folder = load_program(arguments.program)
     values = parse_values(arguments.values)
+    if is_batch(arguments):
+        return execute_batch(arguments, values)
+    program, folder = load_program(arguments.programs[0])
     if arguments.out is not None:
         check_target(arguments.out, ".png")
     config = load_config(file=arguments.config, flags=machine_flags(arguments))
