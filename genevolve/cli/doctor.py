@@ -167,7 +167,7 @@ def _library(config: Config, *, fast: bool) -> Iterator[Line]:
 def _renderer(config: Config) -> Iterator[Line]:
     from genevolve.interpreter.renderers.catalog import open_renderer
 
-    renderer = open_renderer(config.render.renderer)
+    renderer = open_renderer(config.render.renderer, config)
     yield Line("ok", "renderer", f"{config.render.renderer} ({renderer.version})")
 
 

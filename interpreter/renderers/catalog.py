@@ -1,4 +1,6 @@
-"""Renderers by name: `storyboard`, `diffusers:FOLDER?device=cpu`, and those that other packages bring.
+"""Renderers by name: `storyboard`, `diffusers:FOLDER?device=cpu`, services, and those that other packages bring.
+
+Services are `qwen-service:http://host:8001`, `gemini[:model]`, `openai:model` and `comfyui:workflow.json`.
 
 A package adds a renderer with an entry point in the group `genevolve.renderers`: a function or class that
 takes the text after the colon ("" without one) and returns a renderer.
@@ -14,28 +16,39 @@ import difflib
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.interpreter.protocols import Renderer
 
+if TYPE_CHECKING:
+    from genevolve.interpreter.config import Config
+    from genevolve.interpreter.renderers.remote.common import Remote
+    from genevolve.interpreter.renderers.remote.openai_images import Fetch
+
 GROUP = "genevolve.renderers"
 
 
-def open_renderer(spec: str) -> Renderer:
-    """The renderer that a spec names; nothing heavy is loaded yet.
+def open_renderer(spec: str, config: Config | None = None) -> Renderer:
+    """The renderer that a spec names; nothing heavy is loaded yet, and no service is asked.
 
     Args:
         spec: `NAME` or `NAME:ARGUMENT`, as on the command line after `--renderer`.
+        config: Settings, keys and addresses for renderers that ask services; by default they are read as
+            `load_config` reads them, when such a renderer is opened.
 
     Raises:
-        ConfigurationError: for an unknown name, a malformed argument, or a renderer that cannot be
+        ConfigurationError: for an unknown name, a malformed argument, a missing key, or a renderer that cannot be
             imported or made.
     """
     name, _, argument = spec.strip().partition(":")
     if name in _BUILT_IN:
         return _BUILT_IN[name](argument)
+    if name in _REMOTE:
+        from genevolve.interpreter.config import load_config
+
+        return _REMOTE[name](argument, config if config is not None else load_config())
     found = _entry_points().get(name)
     if not found:
         raise ConfigurationError(_unknown(name, spec))
@@ -47,7 +60,8 @@ def open_renderer(spec: str) -> Renderer:
 
 def renderer_names() -> tuple[str, ...]:
     """All names that `open_renderer` knows, built in ones first."""
-    return (*_BUILT_IN, *sorted(set(_entry_points()) - set(_BUILT_IN)))
+    built_in = (*_BUILT_IN, *_REMOTE)
+    return (*built_in, *sorted(set(_entry_points()) - set(built_in)))
 
 
 def _storyboard(argument: str) -> Renderer:
@@ -81,6 +95,57 @@ def _diffusers(argument: str) -> Renderer:
 
 
 _BUILT_IN: dict[str, Callable[[str], Renderer]] = {"storyboard": _storyboard, "diffusers": _diffusers}
+
+
+def _remote(config: Config) -> Remote:
+    from genevolve.interpreter.renderers.remote.common import Remote
+
+    render = config.render
+    return Remote(render.timeout, render.retries, render.rpm, config.secrets, config.endpoints)
+
+
+def _qwen_service(argument: str, config: Config) -> Renderer:
+    from genevolve.interpreter.renderers.remote.qwen_service import QwenServiceRenderer
+
+    return QwenServiceRenderer.parse(argument, _remote(config))
+
+
+def _gemini(argument: str, config: Config) -> Renderer:
+    from genevolve.interpreter.renderers.remote.gemini import GeminiRenderer
+
+    return GeminiRenderer.parse(argument, _remote(config))
+
+
+def _openai(argument: str, config: Config) -> Renderer:
+    from genevolve.interpreter.renderers.remote.openai_images import OpenAIRenderer
+
+    return OpenAIRenderer.parse(argument, _remote(config), _fetch_with(config))
+
+
+def _comfyui(argument: str, config: Config) -> Renderer:
+    from genevolve.interpreter.renderers.remote.comfyui import ComfyUIRenderer
+
+    return ComfyUIRenderer.parse(argument, _remote(config), config.render.comfyui)
+
+
+def _fetch_with(config: Config) -> Fetch:
+    """Downloads by the hardened fetcher, made when the first answer is a URL."""
+
+    async def fetch(url: str, seconds: float) -> bytes:
+        from genevolve.interpreter.backends.catalog import open_fetcher
+
+        async with open_fetcher(config) as fetcher:
+            return (await fetcher.fetch_bytes(url, seconds=seconds)).data
+
+    return fetch
+
+
+_REMOTE: dict[str, Callable[[str, Config], Renderer]] = {
+    "qwen-service": _qwen_service,
+    "gemini": _gemini,
+    "openai": _openai,
+    "comfyui": _comfyui,
+}
 
 
 def _entry_points() -> dict[str, list[metadata.EntryPoint]]:
