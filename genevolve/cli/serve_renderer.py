@@ -78,6 +78,7 @@ def execute(arguments: argparse.Namespace) -> int:
             prompt=arguments.max_prompt,
             render_seconds=arguments.timeout,
         ),
+        config=config,
     )
     _log_to_stderr(verbose=arguments.verbose)
     ending = run_server(

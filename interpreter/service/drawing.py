@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from typing import Protocol, TypeAlias
 
 from genevolve.grammar.z import Z
@@ -38,6 +37,9 @@ class Drawer(Protocol):
     def draw(self, context: CallContext, jobs: Sequence[Job]) -> list[Result] | Awaitable[Rendering]:
         """Draw the jobs in a worker thread, results in their order; what is raised is the result of all."""
 
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Nothing of these jobs goes on any more; called on the event loop, so it must be quick."""
+
 
 class RendererDrawer:
     """Any renderer, one job at a time.
@@ -70,20 +72,18 @@ class RendererDrawer:
         """Draw the only job."""
         (job,) = jobs
         references = self._spool.write(job)
-        kept = False
+        asynchronous = False
         try:
             result = self.renderer.render(context, job.z, references)
             if isinstance(result, Rendering):
                 return [result]
-            kept = True
-            return _finishing(result, lambda: self._spool.remove(job))
+            asynchronous = True  # its references are read later; `finish` removes them
+            return result
         finally:
-            if not kept:
+            if not asynchronous:
                 self._spool.remove(job)
 
-
-async def _finishing(work: Awaitable[Rendering], finish: Callable[[], None]) -> Rendering:
-    try:
-        return await work
-    finally:
-        await asyncio.shield(asyncio.to_thread(finish))
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Remove what an asynchronous render left."""
+        for job in jobs:
+            self._spool.remove(job)

@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Callable
 
-LONGEST = 120
+LONGEST = 300
 """The longest wait in seconds that anybody is told."""
+
+_LEAST_HORIZON = 5.0
 
 _WEIGHT = 0.3  # of the newest render in the average
 
@@ -40,15 +42,20 @@ class Pace:
         old = self._per_job
         self._per_job = each if old is None else old + _WEIGHT * (each - old)
 
-    def retry_after(self, oldest: float | None = None) -> int:
+    def retry_after(self, waiting: int, oldest: float | None = None) -> int:
         """Whole seconds after which one who is refused now should ask again.
 
+        Nobody is sent away for longer than twice what the waiting jobs take: many of those who were promised an
+        earlier time never come back.
+
         Args:
+            waiting: jobs in the queue.
             oldest: seconds since the oldest running render began; it stands for the rate before one is measured.
         """
         each = self._per_job if self._per_job is not None else max(1.0, 2 * (oldest or 0.0))
         now = self._clock()
-        self._promised = min(max(now, self._promised) + each / self.workers, now + LONGEST)
+        horizon = min(LONGEST, max(_LEAST_HORIZON, 2 * waiting * each / self.workers))
+        self._promised = min(max(now, self._promised) + each / self.workers, now + horizon)
         return max(1, math.ceil(self._promised - now))
 
     def time_for(self, jobs: int) -> float:

@@ -87,7 +87,7 @@ class RenderQueue:
             raise come_back(
                 429,
                 f"the queue is full ({self.capacity} requests wait); try again later",
-                self.pace.retry_after(oldest),
+                self.pace.retry_after(self.waiting, oldest),
             )
 
     def submit(self, job: Job) -> None:
@@ -189,6 +189,7 @@ class RenderQueue:
             results = await self._results(drawer, batch)
         finally:
             del self._running[drawer]
+            drawer.finish(batch)
         seconds = time.monotonic() - now
         self._metrics.render_seconds.observe(seconds)
         if not all(isinstance(result, Cancelled) for result in results):

@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from genevolve.grammar.errors import ConfigurationError
+from genevolve.interpreter.config import Config
 from genevolve.interpreter.protocols import Renderer
 from genevolve.interpreter.service.app import create_app
 from genevolve.interpreter.service.auth import Access
@@ -43,6 +44,7 @@ class ServerSettings:
         grace: seconds to finish what was accepted when the service is told to stop.
         warm_up: draw a small picture first.
         limits: what one request may ask.
+        config: settings for a renderer that itself asks another service; read when it is needed by default.
     """
 
     renderer: str
@@ -56,6 +58,7 @@ class ServerSettings:
     grace: float = 30.0
     warm_up: bool = False
     limits: Limits = field(default_factory=Limits)
+    config: Config | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def open_renderers(settings: ServerSettings) -> list[Renderer]:
     """
     from genevolve.interpreter.renderers.catalog import open_renderer
 
-    first = open_renderer(settings.renderer)
+    first = open_renderer(settings.renderer, settings.config)
     if first.name != "diffusers":
         if settings.devices:
             raise ConfigurationError(

@@ -137,7 +137,7 @@ class Service:
 
     def _settings(self, wanted: Wanted, notes: list[str]) -> Settings:
         can = getattr(self.renderer, "capabilities", None)
-        steps, guidance = wanted.steps, _guidance(wanted, getattr(can, "guidance", None))
+        steps, guidance = wanted.steps, _guidance(wanted, getattr(can, "guidance", None), notes)
         if can is not None and steps is not None and not can.steps:
             notes.append("steps were left out: the renderer has no such setting")
             steps = None
@@ -203,12 +203,18 @@ class Service:
             log.warning("the warm-up on %s failed: %s", drawer.device, first)
 
 
-def _guidance(wanted: Wanted, argument: str | None) -> float | None:
+def _guidance(wanted: Wanted, argument: str | None, notes: list[str]) -> float | None:
     """The one guidance that the renderer has, from the two that clients send.
 
-    Clients send true CFG and distilled guidance together; a pipeline uses the one that its own argument is named
-    after. A renderer of unknown arguments gets the true CFG, the one that clients of the protocol mean to set.
+    Clients of the protocol send true CFG and, always, a `guidance_scale` of 1, which is none. So the true CFG is what
+    they mean, also for a pipeline whose own argument is `guidance_scale`, unless that was set to something.
     """
-    if argument == "guidance_scale" and wanted.guidance_scale is not None:
-        return wanted.guidance_scale
-    return wanted.true_cfg_scale if wanted.true_cfg_scale is not None else wanted.guidance_scale
+    true_cfg, scale = wanted.true_cfg_scale, wanted.guidance_scale
+    if true_cfg is None or scale is None:
+        return scale if true_cfg is None else true_cfg
+    if argument == "guidance_scale" and scale != 1:
+        notes.append("true_cfg_scale was left out: the renderer has guidance_scale only")
+        return scale
+    if scale != 1:
+        notes.append("guidance_scale was left out: the renderer is guided by true_cfg_scale")
+    return true_cfg

@@ -73,8 +73,9 @@ class Spool:
         return handles
 
     def remove(self, job: Job) -> None:
-        """Remove what `write` made."""
-        shutil.rmtree(self._of(job), ignore_errors=True)
+        """Remove what `write` made; nothing when it is gone already."""
+        if job.pictures:
+            shutil.rmtree(self._of(job), ignore_errors=True)
 
     def close(self) -> None:
         """Remove the folder."""

@@ -145,7 +145,7 @@ class _Leaver:
             async with httpx2.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as client:
                 full = {"prompt": "a picture", "width": 32, "height": 32} | body
                 task = asyncio.create_task(client.post("/generate", json=full))
-                while not self._left.is_set() and not task.done():
+                while not self._left.is_set() and not task.done():  # noqa: ASYNC110  # set by another thread
                     await asyncio.sleep(0.01)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
