@@ -44,7 +44,7 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # A request is at most 20 MiB long, base64 and text included.
 _LIMITS = UploadLimits(each=7 * 1024 * 1024, together=13 * 1024 * 1024)
 _FAR = 1.2
-"""How far a size may be from the nearest ratio, as a factor, before it is refused."""
+"""How far a size may be from what the model draws, as a factor."""
 _BLOCKED = frozenset(
     {
         "SAFETY",
@@ -169,9 +169,9 @@ def nearest_ratio(width: int, height: int) -> str:
 
 
 def resolution_of(width: int, height: int) -> str:
-    """The resolution of Gemini with about as many pixels: 1K, 2K or 4K."""
+    """The resolution of Gemini that has as many pixels or not many fewer: 1K, 2K or 4K."""
     side = (width * height) ** 0.5
-    return "1K" if side <= 1024 * 2**0.5 else "2K" if side <= 2048 * 2**0.5 else "4K"
+    return "1K" if side <= 1024 * _FAR else "2K" if side <= 2048 * _FAR else "4K"
 
 
 def picture_in(answer: dict[str, Any], where: str) -> str:

@@ -94,14 +94,14 @@ class Service:
     async def see(self, request: Request) -> Seen:
         seen = Seen(request.url.path, dict(request.headers))
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
-            form = await request.form()
             seen.body = {}
-            for name, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    content = await value.read()
-                    seen.files.append((name, value.filename or "", value.content_type or "", content))
-                else:
-                    seen.body[name] = value
+            async with request.form() as form:
+                for name, value in form.multi_items():
+                    if isinstance(value, UploadFile):
+                        content = await value.read()
+                        seen.files.append((name, value.filename or "", value.content_type or "", content))
+                    else:
+                        seen.body[name] = value
         elif request.method == "POST":
             seen.body = json.loads(await request.body())
         self.requests.append(seen)
