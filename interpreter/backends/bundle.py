@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ Kind = Literal["search", "image_search"]
 FORMAT = "genevolve-search-bundle"
 SCHEMA = 1
 _LOCK_SECONDS = 30.0
+_STALE_SECONDS = 3600.0
 _MAX_LINE = 64 * 1024 * 1024
 _SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
@@ -98,6 +100,7 @@ class Bundle:
         """
         try:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
+            _sweep(folder / "pictures")
             strange = [p.name for p in folder.iterdir() if p.name not in ("pictures", "calls.jsonl", "lock")]
             if "bundle.json" not in strange:
                 if strange:
@@ -284,6 +287,14 @@ def _well_typed(value: Evidence | Images) -> bool:
             if not isinstance(given, fits) or isinstance(given, bool):
                 return False
     return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for part in folder.glob(".*"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                part.unlink()
 
 
 def _write_whole(path: Path, data: bytes) -> None:

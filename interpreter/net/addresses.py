@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpcore2
@@ -76,6 +77,8 @@ def normal_host(host: str) -> str:
 
 async def resolve(host: str, port: int) -> Sequence[str]:
     """All addresses of a host by the system's resolver; raises `OSError` when there are none."""
+    with suppress(ValueError):  # most hosts are names
+        return [str(ipaddress.ip_address(host))]
     # In a daemon thread: a resolver that hangs must not keep the program from ending.
     found = await Workers().call(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), "resolve")
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

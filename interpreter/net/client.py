@@ -15,9 +15,8 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
@@ -27,11 +26,9 @@ from genevolve.interpreter.net.bodies import ACCEPTED, BodyError, TooLarge, read
 from genevolve.interpreter.net.limits import RateLimiter
 from genevolve.interpreter.net.per_loop import PerLoop
 from genevolve.interpreter.net.retry_after import parse_retry_after
+from genevolve.interpreter.net.tls import tls_context
 from genevolve.interpreter.redact import Redactor
 from genevolve.interpreter.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    import ssl
 
 __all__ = ["ApiClient", "Reply", "StatusError", "parse_retry_after"]
 
@@ -104,7 +101,7 @@ class ApiClient:
             follow_redirects=False,
             timeout=httpx2.Timeout(self.seconds, connect=min(_CONNECT_SECONDS, self.seconds)),
             trust_env=not _is_loopback(self.host),
-            verify=_tls(),
+            verify=tls_context(),
         )
 
     async def __aenter__(self) -> Self:
@@ -234,12 +231,6 @@ class ApiClient:
 
     def _clean(self, text: str) -> str:
         return self._redactor.text(text)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Reading the certificates takes longer than a request; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured."""
-    return httpx2.create_ssl_context()
 
 
 def _endpoint(address: str) -> httpx2.URL:

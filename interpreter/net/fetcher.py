@@ -30,6 +30,7 @@ from genevolve.interpreter.net.per_loop import PerLoop
 from genevolve.interpreter.net.pixels import reencode
 from genevolve.interpreter.net.retry_after import parse_retry_after
 from genevolve.interpreter.net.store import BlobStore, Meta, StoredBlob
+from genevolve.interpreter.net.tls import tls_context
 from genevolve.interpreter.net.urls import parse_url, shown
 from genevolve.interpreter.retry import RetryPolicy
 from genevolve.interpreter.workers import Workers
@@ -82,6 +83,7 @@ class _Connections:
     def __init__(self, backend: GuardedBackend, concurrency: int) -> None:
         self.pool = httpcore2.AsyncConnectionPool(
             network_backend=backend,
+            ssl_context=tls_context(),
             # The gate bounds them: waiting for it is not waiting for a host.
             max_connections=None,
             max_keepalive_connections=4,

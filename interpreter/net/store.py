@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -29,7 +29,10 @@ from genevolve.interpreter.workers import Workers
 Meta = Mapping[str, str | int]
 Produce = Callable[[], Awaitable[tuple[bytes, Meta]]]
 
+T = TypeVar("T")
+
 _LOCKS = 4096
+_THREADS = 8
 _STALE_PART_SECONDS = 3600.0
 _POLL_SECONDS = 0.02
 _MAX_KEY = 4096
@@ -55,6 +58,18 @@ class _Flight:
     waiting: int = 0
 
 
+class _Traffic:
+    """What goes on in one event loop: downloads by key, and how many threads may read and write files."""
+
+    def __init__(self) -> None:
+        self.flights: dict[str, _Flight] = {}
+        self._gate = asyncio.Semaphore(_THREADS)
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        async with self._gate:
+            return await Workers().call(function, "store")
+
+
 @dataclass
 class BlobStore:
     """The store in one folder, shared by processes.
@@ -73,9 +88,7 @@ class BlobStore:
     in_use: float = 600.0
     max_age: float = 7 * 24 * 3600.0
     lock_patience: float = 60.0
-    _flights: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Flight]] = field(
-        default_factory=WeakKeyDictionary, repr=False
-    )
+    _traffic: dict[asyncio.AbstractEventLoop, _Traffic] = field(default_factory=dict, repr=False)
     _unlooked: int | None = field(default=None, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -111,10 +124,11 @@ class BlobStore:
         It goes on as long as one of them waits, whoever asked first. An error of `produce` reaches all who wait in this
         event loop; other processes then try for themselves. Raises `StorageError` when it cannot be stored.
         """
-        flights = self._flights.setdefault(asyncio.get_running_loop(), {})
+        traffic = self._traffic_here()
+        flights = traffic.flights
         flight = flights.get(key)
         if flight is None or flight.task.done():
-            flight = flights[key] = _Flight(asyncio.create_task(self._found_or_made(key, produce)))
+            flight = flights[key] = _Flight(asyncio.create_task(self._found_or_made(key, produce, traffic)))
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -129,17 +143,24 @@ class BlobStore:
                 if not flight.task.cancelled():
                     flight.task.exception()  # seen, though nobody may be left to hear of it
 
-    async def _found_or_made(self, key: str, produce: Produce) -> StoredBlob:
-        workers = Workers()
-        stored = await workers.call(lambda: self.lookup(key), "store")
+    def _traffic_here(self) -> _Traffic:
+        loop = asyncio.get_running_loop()
+        if loop not in self._traffic:
+            for other in [known for known in list(self._traffic) if known.is_closed()]:
+                self._traffic.pop(other, None)
+            self._traffic[loop] = _Traffic()
+        return self._traffic[loop]
+
+    async def _found_or_made(self, key: str, produce: Produce, traffic: _Traffic) -> StoredBlob:
+        stored = await traffic.in_thread(lambda: self.lookup(key))
         if stored is not None:
             return stored
         async with self._locked(key):
-            stored = await workers.call(lambda: self.lookup(key), "store")
+            stored = await traffic.in_thread(lambda: self.lookup(key))
             if stored is not None:
                 return stored
             data, meta = await produce()
-            return await workers.call(lambda: self.put(key, data, meta), "store")
+            return await traffic.in_thread(lambda: self.put(key, data, meta))
 
     @asynccontextmanager
     async def _locked(self, key: str) -> AsyncIterator[None]:

@@ -23,6 +23,7 @@ import asyncio
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -96,10 +97,12 @@ class FaultyServer:
 
     Args:
         host: the address to listen on; `::1` works too.
+        tls: speak TLS with this context.
     """
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.host = host
+        self.tls = tls
         self.requests: list[Request] = []
         self.connections = 0
         """Connections that were opened, also those without a request."""
@@ -141,7 +144,7 @@ class FaultyServer:
     def url(self, path: str = "", host: str | None = None) -> str:
         """The URL of a path, under another spelling of the host if one is given."""
         name = host or (f"[{self.host}]" if ":" in self.host else self.host)
-        return f"http://{name}:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://{name}:{self.port}{path}"
 
     def count(self, path: str | None = None) -> int:
         """How many requests came, for one path or for all."""
@@ -165,7 +168,9 @@ class FaultyServer:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        server = await asyncio.start_server(connected, sock=self._socket, limit=2**20, backlog=512)
+        server = await asyncio.start_server(
+            connected, sock=self._socket, limit=2**20, backlog=512, ssl=self.tls
+        )
         self._ready.set()
         await self._stop.wait()
         server.close()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +39,7 @@ from genevolve.interpreter.net.addresses import AddressPolicy
 from genevolve.interpreter.net.errors import FetchError
 from genevolve.interpreter.net.fetcher import Download, Fetcher, FetchLimits
 from genevolve.interpreter.net.store import BlobStore
+from genevolve.interpreter.net.tls import tls_context
 from genevolve.interpreter.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -483,6 +487,96 @@ def test_no_proxy_and_no_netrc(
             setting.image("http://127.0.0.1:9/x")
         assert proxy.connections == 0
     assert "authorization" not in server.requests[0].headers
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    with FaultyServer("::1") as server:
+        server.on("*", image_reply(PNG))
+        setting = Setting(tmp_path, server)
+        setting.allow = [f"[::1]:{server.port}"]
+        assert setting.image(server.url("/a")).width == 20
+        assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
+        with pytest.raises(FetchError) as caught:
+            setting.image(server.url("/b", "localhost"))
+        assert caught.value.reason == "refused"
+
+
+def test_certificates_are_checked_for_the_name_and_not_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = certified(tmp_path, "media.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    tls_context.cache_clear()
+
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    with FaultyServer(tls=context) as server:
+        server.on("*", image_reply(PNG))
+        setting = Setting(tmp_path, server)
+        allow = [f"{host}:{server.port}" for host in ("media.example", "other.example")]
+        assert setting.image(server.url("/a", "media.example"), resolver=resolver, allow=allow).width == 20
+        with pytest.raises(FetchError, match="certificate") as caught:
+            setting.image(server.url("/b", "other.example"), resolver=resolver, allow=allow)
+        assert caught.value.reason == "network"
+        monkeypatch.delenv("SSL_CERT_FILE")
+        tls_context.cache_clear()
+        with pytest.raises(FetchError, match="certificate"):
+            setting.image(server.url("/c", "media.example"), resolver=resolver, allow=allow)
+    tls_context.cache_clear()
+
+
+def certified(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
+    """A certificate that vouches for itself: the file to trust, and a server's context."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return folder / "cert.pem", context
+
+
+def test_a_thousand_addresses_at_once(setting: Setting, server: FaultyServer) -> None:
+    """Few threads and few connections, whatever is asked for."""
+    server.on("*", image_reply(PNG))
+    most = []
+
+    async def work(fetcher: Fetcher) -> int:
+        async def watch() -> None:
+            while True:
+                most.append(threading.active_count())
+                await asyncio.sleep(0.01)
+
+        watcher = asyncio.create_task(watch())
+        got = await asyncio.gather(*(fetcher.fetch_image(server.url(f"/{n}")) for n in range(1000)))
+        watcher.cancel()
+        return len(got)
+
+    assert setting.run(work, limits=FetchLimits(seconds=30)) == 1000
+    assert max(most) < 60
+    assert server.most_at_once <= 16
+    assert len(setting.store._traffic) == 1
 
 
 # ---- together ------------------------------------------------------------------------------------------
