@@ -6,18 +6,50 @@ import math
 from dataclasses import dataclass, field
 
 from genevolve.interpreter.renderers.storyboard.icons import ICONS
+from genevolve.interpreter.renderers.storyboard.lexicon import ON_THE_GROUND
 from genevolve.interpreter.renderers.storyboard.scene import Box, Link, Place, Thing
 
 GAP = 0.16
 _SURFACE = {
-    "table": 0.05, "chair": 0.50, "armchair": 0.60, "bench": 0.50, "bed": 0.46, "boat": 0.74, "cube": 0.12, "book": 0.02,
-    "car": 0.12, "bus": 0.10, "rock": 0.12, "plate": 0.35, "paper": 0.3, "ship": 0.58, "horse": 0.40, "mountain": 0.35,
-    "house": 0.06, "armrest": 0.5, "bridge": 0.64, "panel": 0.04, "sign": 0.04,
-}  # fmt: skip
+    "table": 0.05,
+    "chair": 0.50,
+    "armchair": 0.60,
+    "bench": 0.50,
+    "bed": 0.46,
+    "boat": 0.74,
+    "cube": 0.12,
+    "book": 0.02,
+    "car": 0.12,
+    "bus": 0.10,
+    "rock": 0.12,
+    "plate": 0.35,
+    "paper": 0.3,
+    "ship": 0.58,
+    "horse": 0.40,
+    "mountain": 0.35,
+    "house": 0.06,
+    "armrest": 0.5,
+    "bridge": 0.64,
+    "panel": 0.04,
+    "sign": 0.04,
+}
 _VERBS = {
-    "left_of": "to the left of", "right_of": "to the right of", "above": "above", "below": "below", "on": "on",
-    "inside": "inside", "next_to": "next to", "in_front_of": "in front of", "behind": "behind", "between": "between",
-}  # fmt: skip
+    "left_of": "to the left of",
+    "right_of": "to the right of",
+    "above": "above",
+    "below": "below",
+    "on": "on",
+    "inside": "inside",
+    "next_to": "next to",
+    "in_front_of": "in front of",
+    "behind": "behind",
+    "between": "between",
+}
+
+
+def habitat(thing: Thing) -> str:
+    """Where a thing stands by itself: "sky", "back", "water" or "ground"."""
+    return "ground" if thing.noun.split(" ")[-1] in ON_THE_GROUND else ICONS[thing.symbol].habitat
 
 
 @dataclass
@@ -64,14 +96,14 @@ class Unit:
     @property
     def is_sky(self) -> bool:
         """Whether the thing is usually in the sky."""
-        return ICONS[self.thing.icon or "panel"].habitat == "sky"
+        return habitat(self.thing) == "sky"
 
     @property
     def size(self) -> float:
         """Usual height beside others."""
         if self.thing.ref is not None:
             return 3.0 * self.thing.size
-        own = ICONS[self.thing.icon or "panel"].size * self.thing.size
+        own = ICONS[self.thing.symbol].size * self.thing.size
         return max(own, 0.9) * 1.3 if self.written else own
 
     @property
@@ -140,6 +172,16 @@ def grid(n: int, aspect: float, cell: Box, cap: float, anchor: str, rows: int = 
 def arrange_row(units: list[Unit], zone: Box, anchor: str, order: list[tuple[Unit, Unit]]) -> list[Placed]:
     """Units beside each other in a zone, in the order that the relations ask for, none overlapping."""
     units = _sorted(units, order)
+    tied = {id(u.root) for pair in order for u in pair}
+    if len(units) >= 4 and anchor == "base" and not any(id(u) in tied for u in units):
+        crowd = sum(u.span / u.total for u in units) * zone.height * 0.8
+        if crowd > 1.7 * zone.width:
+            return _two_rows(units, zone, order)
+    return _one_row(units, zone, anchor, order)
+
+
+def _one_row(units: list[Unit], zone: Box, anchor: str, order: list[tuple[Unit, Unit]]) -> list[Placed]:
+    units = _sorted(units, order)
     tallest = max(u.total for u in units)
     weights = [max(0.2, u.span) for u in units]
     gap = 0.025 * zone.width if len(units) > 1 else 0.0
@@ -162,6 +204,19 @@ def arrange_row(units: list[Unit], zone: Box, anchor: str, order: list[tuple[Uni
         out += _unit(unit, cell, anchor)
         x += width + gap
     return out
+
+
+def _two_rows(units: list[Unit], zone: Box, order: list[tuple[Unit, Unit]]) -> list[Placed]:
+    """Many units on a tall zone: the larger ones behind, the smaller ones in front and lower."""
+    ranked = sorted(units, key=lambda u: -u.total)
+    half = (len(units) + 1) // 2
+    back = [u for u in units if any(u is r for r in ranked[:half])]
+    front = [u for u in units if not any(u is b for b in back)]
+    middle = zone.y0 + 0.53 * zone.height
+    upper = Box(zone.x0, zone.y0, zone.x1, middle)
+    return _one_row(back, upper, "base", order) + _one_row(
+        front, Box(zone.x0, middle, zone.x1, zone.y1), "base", order
+    )
 
 
 def _sorted(units: list[Unit], order: list[tuple[Unit, Unit]]) -> list[Unit]:
@@ -194,7 +249,9 @@ def _unit(unit: Unit, cell: Box, anchor: str) -> list[Placed]:
     if above:
         share = sum(p.total for p in above) / len(above)
         top = cell.height * min(0.6, max(0.3, share / (share + unit.size)))
-        out += _beside(above, Box(cell.x0, cell.y0, cell.x1, cell.y0 + top * 0.94), "middle")
+        for placed in _beside(above, Box(cell.x0, cell.y0, cell.x1, cell.y0 + top * 0.94), "middle"):
+            placed.grounded = False
+            out.append(placed)
         body = Box(cell.x0, cell.y0 + top, cell.x1, cell.y1)
     if standing:
         return out + _standing(unit, standing, body, [k for k, _ in unit.parts]) + _before(before, body)
@@ -224,7 +281,11 @@ def _standing(unit: Unit, parts: list[Unit], body: Box, kinds: list[str]) -> lis
     tall = max(p.total for p in parts)
     own = unit.size
     share = own / (own * (1 - surface) + tall)
-    height = body.height * min(0.62, max(0.3, share))
+    if unit.thing.icon in ("table", "bed", "bench") and unit.thing.count == 1:
+        share = max(share, 0.85 * body.width / unit.aspect / body.height)
+        height = body.height * min(0.48, max(0.3, share))
+    else:
+        height = body.height * min(0.62, max(0.3, share))
     base = Box(body.x0, body.y1 - height, body.x1, body.y1)
     boxes = grid(unit.thing.count, unit.aspect, base, height, "base", unit.thing.rows)
     inside = "inside" in kinds
@@ -233,15 +294,24 @@ def _standing(unit: Unit, parts: list[Unit], body: Box, kinds: list[str]) -> lis
     top = min(b.y0 for b in boxes)
     own_height = boxes[0].height
     floor = top + own_height * (surface if not inside else 0.22)
-    room = max(right - left, 0.5 * body.width) if unit.thing.icon not in ("table", "bed", "bench") else (right - left) * 0.9
+    room = (
+        max(right - left, 0.5 * body.width)
+        if unit.thing.icon not in ("table", "bed", "bench")
+        else (right - left) * 0.9
+    )
     middle = (left + right) / 2
     stand = Box(middle - room / 2, body.y0, middle + room / 2, floor)
-    if inside and unit.thing.icon == "vase" and unit.thing.count == 1 and all(p.thing.icon in _STEMS for p in parts):
+    if (
+        inside
+        and unit.thing.icon == "vase"
+        and unit.thing.count == 1
+        and all(p.thing.icon in _STEMS for p in parts)
+    ):
         return out + _bouquet(parts, body, middle, top + 0.10 * own_height)
     parts = sorted(parts, key=lambda p: sum(p.place.x) if p.place and p.place.x else 1.0)
     for p in _beside(parts, stand, "base"):
         p.depth += 0 if inside else 1
-        p.grounded = not inside
+        p.grounded = p.grounded and not inside
         out.append(p)
     return out
 
@@ -301,7 +371,11 @@ def unsatisfied(
     notes = []
     for link in links:
         a, b = _extent(link.a, items, references), _extent(link.b, items, references)
-        if a is None or b is None or holds(link.kind, a, b, _extent(link.c, items, references) if link.c else None):
+        if (
+            a is None
+            or b is None
+            or holds(link.kind, a, b, _extent(link.c, items, references) if link.c else None)
+        ):
             continue
         if full is not None and link.kind in ("above", "below", "on", "inside", "next_to"):
             continue  # within the photograph
@@ -316,7 +390,9 @@ def _extent(thing: Thing, items: list[Placed], references: dict[int, Box]) -> Bo
     boxes = [i.box for i in items if i.thing is thing]
     if not boxes:
         return None
-    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
+    return Box(
+        min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+    )
 
 
 def holds(kind: str, a: Box, b: Box, c: Box | None = None) -> bool:

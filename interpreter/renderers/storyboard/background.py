@@ -30,33 +30,128 @@ class Palette:
     grey: bool = False
 
 
-_DAY = Palette((124, 190, 232), (226, 242, 248), (154, 196, 176), (142, 190, 116), (196, 152, 106), (240, 230, 214))
+_DAY = Palette(
+    (124, 190, 232), (226, 242, 248), (154, 196, 176), (142, 190, 116), (196, 152, 106), (240, 230, 214)
+)
 PALETTES: dict[str, Palette] = {
     "day": _DAY,
-    "goldenhour": Palette((242, 170, 96), (255, 228, 176), (206, 142, 108), (178, 148, 84), (176, 122, 74), (248, 222, 180),
-                          (255, 176, 84), 0.16, (255, 240, 190)),
-    "sunset": Palette((96, 78, 142), (252, 164, 110), (138, 88, 118), (98, 92, 92), (134, 88, 72), (232, 184, 160),
-                      (250, 130, 90), 0.16, (255, 214, 140)),
-    "sunrise": Palette((140, 178, 222), (255, 216, 190), (178, 156, 174), (150, 172, 118), (190, 146, 110), (246, 228, 212),
-                       (255, 200, 170), 0.12, (255, 240, 210)),
-    "dusk": Palette((42, 52, 108), (226, 138, 112), (70, 70, 112), (62, 76, 92), (104, 80, 80), (118, 112, 146),
-                    (70, 60, 130), 0.2, (255, 176, 120)),
-    "night": Palette((14, 20, 48), (44, 62, 112), (32, 46, 82), (36, 58, 66), (70, 62, 72), (52, 58, 90),
-                     (20, 30, 90), 0.28, None, stars=True),
-    "overcast": Palette((184, 194, 204), (224, 228, 230), (176, 188, 192), (152, 172, 146), (164, 148, 130), (226, 226, 222)),
-    "storm": Palette((66, 74, 92), (148, 156, 168), (96, 106, 118), (96, 116, 96), (120, 108, 98), (150, 152, 160),
-                     (50, 60, 90), 0.2),
-    "noir": Palette((120, 120, 124), (224, 224, 224), (150, 150, 152), (118, 118, 118), (110, 110, 110), (214, 214, 214),
-                    grey=True),
-    "sepia": Palette((196, 170, 132), (240, 224, 192), (186, 156, 116), (168, 138, 98), (150, 116, 80), (236, 218, 186),
-                     (150, 110, 60), 0.3),
-    "neon": Palette((24, 12, 48), (116, 34, 120), (56, 26, 92), (34, 24, 58), (48, 30, 70), (58, 32, 88),
-                    (200, 40, 200), 0.16, (250, 90, 200)),
-    "candlelight": Palette((48, 30, 24), (120, 70, 40), (80, 50, 34), (70, 48, 34), (98, 62, 40), (110, 72, 46),
-                           (255, 150, 60), 0.2, (255, 190, 100)),
-    "watercolour": Palette((188, 216, 232), (246, 240, 228), (186, 210, 196), (190, 212, 172), (222, 196, 166), (248, 242, 230)),
-    "pastel": Palette((196, 214, 244), (252, 232, 236), (206, 214, 232), (198, 226, 200), (236, 212, 198), (252, 240, 232)),
-}  # fmt: skip
+    "goldenhour": Palette(
+        (242, 170, 96),
+        (255, 228, 176),
+        (206, 142, 108),
+        (178, 148, 84),
+        (176, 122, 74),
+        (248, 222, 180),
+        (255, 176, 84),
+        0.16,
+        (255, 240, 190),
+    ),
+    "sunset": Palette(
+        (96, 78, 142),
+        (252, 164, 110),
+        (138, 88, 118),
+        (98, 92, 92),
+        (134, 88, 72),
+        (232, 184, 160),
+        (250, 130, 90),
+        0.16,
+        (255, 214, 140),
+    ),
+    "sunrise": Palette(
+        (140, 178, 222),
+        (255, 216, 190),
+        (178, 156, 174),
+        (150, 172, 118),
+        (190, 146, 110),
+        (246, 228, 212),
+        (255, 200, 170),
+        0.12,
+        (255, 240, 210),
+    ),
+    "dusk": Palette(
+        (42, 52, 108),
+        (226, 138, 112),
+        (70, 70, 112),
+        (62, 76, 92),
+        (104, 80, 80),
+        (118, 112, 146),
+        (70, 60, 130),
+        0.2,
+        (255, 176, 120),
+    ),
+    "night": Palette(
+        (14, 20, 48),
+        (44, 62, 112),
+        (32, 46, 82),
+        (36, 58, 66),
+        (70, 62, 72),
+        (52, 58, 90),
+        (20, 30, 90),
+        0.28,
+        None,
+        stars=True,
+    ),
+    "overcast": Palette(
+        (184, 194, 204), (224, 228, 230), (176, 188, 192), (152, 172, 146), (164, 148, 130), (226, 226, 222)
+    ),
+    "storm": Palette(
+        (66, 74, 92),
+        (148, 156, 168),
+        (96, 106, 118),
+        (96, 116, 96),
+        (120, 108, 98),
+        (150, 152, 160),
+        (50, 60, 90),
+        0.2,
+    ),
+    "noir": Palette(
+        (120, 120, 124),
+        (224, 224, 224),
+        (150, 150, 152),
+        (118, 118, 118),
+        (110, 110, 110),
+        (214, 214, 214),
+        grey=True,
+    ),
+    "sepia": Palette(
+        (196, 170, 132),
+        (240, 224, 192),
+        (186, 156, 116),
+        (168, 138, 98),
+        (150, 116, 80),
+        (236, 218, 186),
+        (150, 110, 60),
+        0.3,
+    ),
+    "neon": Palette(
+        (24, 12, 48),
+        (116, 34, 120),
+        (56, 26, 92),
+        (34, 24, 58),
+        (48, 30, 70),
+        (58, 32, 88),
+        (200, 40, 200),
+        0.16,
+        (250, 90, 200),
+    ),
+    "candlelight": Palette(
+        (48, 30, 24),
+        (120, 70, 40),
+        (80, 50, 34),
+        (70, 48, 34),
+        (98, 62, 40),
+        (110, 72, 46),
+        (255, 150, 60),
+        0.2,
+        (255, 190, 100),
+    ),
+    "watercolour": Palette(
+        (188, 216, 232), (246, 240, 228), (186, 210, 196), (190, 212, 172), (222, 196, 166), (248, 242, 230)
+    ),
+    "pastel": Palette(
+        (196, 214, 244), (252, 232, 236), (206, 214, 232), (198, 226, 200), (236, 212, 198), (252, 240, 232)
+    ),
+}
 
 
 def palette(scene: Scene) -> Palette:
@@ -93,7 +188,20 @@ def setting(scene: Scene) -> str:
         return "sea"
     if "fish" in icons and not any(ICONS[i].habitat in ("back", "sky") for i in icons):
         return "underwater"
-    outdoors = {"car", "bus", "bicycle", "train", "tent", "bush", "rock", "fire", "backpacker", "horse", "cow", "bench"}
+    outdoors = {
+        "car",
+        "bus",
+        "bicycle",
+        "train",
+        "tent",
+        "bush",
+        "rock",
+        "fire",
+        "backpacker",
+        "horse",
+        "cow",
+        "bench",
+    }
     if any(ICONS[i].habitat in ("back", "sky") and i not in ("star", "balloon", "snowflake") for i in icons):
         return "land"
     if outdoors & set(icons):
@@ -132,7 +240,9 @@ def gradient(width: int, height: int, stops: list[tuple[float, Colour]]) -> Imag
     y = np.linspace(0, 1, max(1, height))
     at = [s[0] for s in stops]
     column = np.stack([np.interp(y, at, [s[1][k] for s in stops]) for k in range(3)], axis=1)
-    return Image.fromarray(column.round().astype(np.uint8)[:, None, :]).resize((width, height), Image.Resampling.NEAREST)
+    return Image.fromarray(column.round().astype(np.uint8)[:, None, :]).resize(
+        (width, height), Image.Resampling.NEAREST
+    )
 
 
 def shape(image: Image.Image, points: list[Point], colour: Colour, alpha: float = 1.0) -> None:
@@ -152,7 +262,10 @@ def _ridge(c: _Canvas, base: float, rise: float, waves: float, phase: float) -> 
     points = []
     for k in range(49):
         t = k / 48
-        y = math.sin(t * waves * math.tau + phase) * 0.6 + math.sin(t * waves * 2.3 * math.tau + phase * 1.7) * 0.4
+        y = (
+            math.sin(t * waves * math.tau + phase) * 0.6
+            + math.sin(t * waves * 2.3 * math.tau + phase * 1.7) * 0.4
+        )
         points.append((t * c.width, base - rise * (0.5 + 0.5 * y)))
     return [(0, c.height), *points, (c.width, c.height)]
 
@@ -201,7 +314,12 @@ def _land(c: _Canvas, p: Palette) -> Image.Image:
     image = _sky(c, p)
     _hills(image, c, p)
     _floor(image, c, mix(p.ground, WHITE, 0.1), mix(p.ground, INK, 0.08))
-    shape(image, _ridge(c, c.horizon + 0.55 * (c.height - c.horizon), 0.07 * c.height, 0.8, 1.0), mix(p.ground, INK, 0.06), 0.5)
+    shape(
+        image,
+        _ridge(c, c.horizon + 0.55 * (c.height - c.horizon), 0.07 * c.height, 0.8, 1.0),
+        mix(p.ground, INK, 0.06),
+        0.5,
+    )
     return image
 
 
@@ -240,7 +358,19 @@ def _streaks(image: Image.Image, c: _Canvas, colour: Colour, below: float) -> No
         y = c.horizon + 8 + depth * (below - c.horizon) * 0.94
         w = c.width * (0.05 + 0.07 * depth)
         h = max(1.0, c.height * 0.0035)
-        shape(image, smooth([(t * c.width, y), (t * c.width + w, y - h), (t * c.width + 2 * w, y), (t * c.width + w, y + h)]), colour, 0.55)
+        shape(
+            image,
+            smooth(
+                [
+                    (t * c.width, y),
+                    (t * c.width + w, y - h),
+                    (t * c.width + 2 * w, y),
+                    (t * c.width + w, y + h),
+                ]
+            ),
+            colour,
+            0.55,
+        )
 
 
 def _beach(c: _Canvas, p: Palette) -> Image.Image:
@@ -259,8 +389,16 @@ def _city(c: _Canvas, p: Palette) -> Image.Image:
         while x < c.width:
             w = c.width * (0.055 + 0.035 * ((k * 7 + layer * 3 + c.seed) % 4) / 3)
             h = c.height * (0.32 - 0.12 * layer) * (0.45 + 0.55 * ((k * 5 + layer + c.seed) % 7) / 6)
-            shape(image, [(x, c.horizon + 2), (x, c.horizon - h), (x + w * 0.96, c.horizon - h), (x + w * 0.96, c.horizon + 2)],
-                  mix(mix(p.far, (110, 122, 150), 0.6), p.sky_low, tone))  # fmt: skip
+            shape(
+                image,
+                [
+                    (x, c.horizon + 2),
+                    (x, c.horizon - h),
+                    (x + w * 0.96, c.horizon - h),
+                    (x + w * 0.96, c.horizon + 2),
+                ],
+                mix(mix(p.far, (110, 122, 150), 0.6), p.sky_low, tone),
+            )
             x, k = x + w, k + 1
     street = mix((148, 150, 158), p.sky_top, 0.2)
     _floor(image, c, mix(street, WHITE, 0.2), street)
@@ -295,7 +433,10 @@ def _interior(c: _Canvas, p: Palette) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for k in range(-6, 18):
         x = k / 11 * c.width
-        line = [(c.width / 2 + (x - c.width / 2) * 0.75, y), (c.width / 2 + (x - c.width / 2) * 1.5, c.height)]
+        line = [
+            (c.width / 2 + (x - c.width / 2) * 0.75, y),
+            (c.width / 2 + (x - c.width / 2) * 1.5, c.height),
+        ]
         draw.line(line, fill=mix(floor, INK, 0.1), width=max(1, c.height // 600))
     return image
 
@@ -309,7 +450,14 @@ def _plain(c: _Canvas, p: Palette) -> Image.Image:
     bend = min(0.95, (c.horizon + 0.1 * c.height) / c.height)
     low = mix(p.wall, INK, 0.06)
     return gradient(
-        c.width, c.height, [(0, mix(p.wall, WHITE, 0.25)), (bend - 0.12, mix(p.wall, WHITE, 0.05)), (bend, low), (1, mix(p.wall, WHITE, 0.3))]
+        c.width,
+        c.height,
+        [
+            (0, mix(p.wall, WHITE, 0.25)),
+            (bend - 0.12, mix(p.wall, WHITE, 0.05)),
+            (bend, low),
+            (1, mix(p.wall, WHITE, 0.3)),
+        ],
     )
 
 
@@ -325,7 +473,9 @@ def _paper(c: _Canvas, p: Palette) -> Image.Image:
     image = gradient(c.width, c.height, [(0, mix(tone, WHITE, 0.35)), (1, mix(tone, (150, 120, 80), 0.05))])
     m = round(0.022 * min(c.width, c.height))
     width = max(1, round(0.0025 * min(c.width, c.height)))
-    ImageDraw.Draw(image).rectangle((m, m, c.width - m - 1, c.height - m - 1), outline=mix(tone, INK, 0.3), width=width)
+    ImageDraw.Draw(image).rectangle(
+        (m, m, c.width - m - 1, c.height - m - 1), outline=mix(tone, INK, 0.3), width=width
+    )
     return image
 
 
@@ -342,7 +492,12 @@ def _underwater(c: _Canvas, p: Palette) -> Image.Image:
     image = gradient(c.width, c.height, [(0, (118, 206, 222)), (0.55, (44, 132, 176)), (1, (18, 70, 118))])
     for k in range(4):
         x = (0.1 + 0.25 * k) * c.width
-        shape(image, [(x, 0), (x + 0.08 * c.width, 0), (x - 0.1 * c.width, c.height), (x - 0.28 * c.width, c.height)], WHITE, 0.07)
+        shape(
+            image,
+            [(x, 0), (x + 0.08 * c.width, 0), (x - 0.1 * c.width, c.height), (x - 0.28 * c.width, c.height)],
+            WHITE,
+            0.07,
+        )
     shape(image, _ridge(c, c.height * 0.97, 0.06 * c.height, 1.4, 0.9), (214, 190, 146))
     return image
 

@@ -19,7 +19,14 @@ from genevolve.interpreter.renderers.storyboard.scene import Box, Lettering, Sce
 from genevolve.interpreter.renderers.storyboard.typeset import Typesetter, draw_text, fit
 
 Check = Callable[[], None]
-_CLOTHES: tuple[Colour, ...] = ((217, 93, 57), (58, 122, 140), (236, 178, 66), (120, 96, 150), (92, 140, 86), (196, 84, 108))
+_CLOTHES: tuple[Colour, ...] = (
+    (217, 93, 57),
+    (58, 122, 140),
+    (236, 178, 66),
+    (120, 96, 150),
+    (92, 140, 86),
+    (196, 84, 108),
+)
 PAPER: Colour = (252, 248, 238)
 
 
@@ -27,7 +34,13 @@ class Painter:
     """Draws one layout. `check` is called between steps and may raise to stop."""
 
     def __init__(
-        self, scene: Scene, layout: Layout, photos: Mapping[int, Image.Image], typesetter: Typesetter, seed: int, check: Check
+        self,
+        scene: Scene,
+        layout: Layout,
+        photos: Mapping[int, Image.Image],
+        typesetter: Typesetter,
+        seed: int,
+        check: Check,
     ) -> None:
         self.scene, self.layout, self.photos = scene, layout, photos
         self.typesetter, self.seed, self.check = typesetter, seed, check
@@ -67,7 +80,9 @@ class Painter:
             return image.convert("L").convert("RGB")
         if self.palette.tint_strength:
             tint = Image.new("RGB", image.size, self.palette.tint)
-            return Image.blend(image, ImageChops.multiply(image, tint), min(1.0, 2.2 * self.palette.tint_strength))
+            return Image.blend(
+                image, ImageChops.multiply(image, tint), min(1.0, 2.2 * self.palette.tint_strength)
+            )
         return image
 
     def _reference(self, reference: PlacedReference) -> None:
@@ -93,14 +108,21 @@ class Painter:
         w, h = x1 - x0 + 4 * spread, y1 - y0 + 4 * spread
         small = max(1, min(4, spread // 3))
         mask = Image.new("L", (max(1, w // small), max(1, h // small)))
-        inner = [(2 * spread) / small, (2.3 * spread) / small, (w - 2 * spread) / small, (h - 1.7 * spread) / small]
+        inner = [
+            (2 * spread) / small,
+            (2.3 * spread) / small,
+            (w - 2 * spread) / small,
+            (h - 1.7 * spread) / small,
+        ]
         ImageDraw.Draw(mask).rounded_rectangle(inner, radius / small, fill=110)
-        mask = mask.filter(ImageFilter.GaussianBlur(0.8 * spread / small)).resize((w, h), Image.Resampling.BILINEAR)
+        mask = mask.filter(ImageFilter.GaussianBlur(0.8 * spread / small)).resize(
+            (w, h), Image.Resampling.BILINEAR
+        )
         self.image.paste((20, 22, 34), (x0 - 2 * spread, y0 - 2 * spread), mask)
 
     def _item(self, item: Placed) -> None:
         thing = item.thing
-        icon = ICONS[thing.icon or "panel"]
+        icon = ICONS[thing.symbol]
         height = max(1, round(item.height or item.box.height))
         figure = textured(sprite(icon.name, height, self._colour(item), item.index % 5), thing.material)
         if item.angle:
@@ -123,7 +145,7 @@ class Painter:
 
     def _colour(self, item: Placed) -> Colour:
         thing = item.thing
-        icon = ICONS[thing.icon or "panel"]
+        icon = ICONS[thing.symbol]
         own = thing.item_colour(item.index)
         if own is not None:
             return own
@@ -185,18 +207,25 @@ class Painter:
                 box = next((r.box for r in self.layout.references if r.thing is text.carrier), None)
                 item = Placed(text.carrier, 0, box, box) if box is not None else None
             if item is None:
-                self.notes.append(f"What “{text.value[:60]}” is written on could not be placed, nor the text.")
+                self.notes.append(
+                    f"What “{text.value[:60]}” is written on could not be placed, nor the text."
+                )
                 continue
             self._write_on(text, item)
 
     def _write_on(self, text: Lettering, item: Placed) -> None:
-        icon = ICONS[item.thing.icon or "panel"]
+        icon = ICONS[item.thing.symbol]
         box = item.box
         same = [t for t in self.scene.texts if t.carrier is item.thing]
         k = next(i for i, t in enumerate(same) if t is text)
         if icon.board is not None and item.thing.ref is None:
             x0, y0, x1, y1 = icon.board
-            board = Box(box.x0 + x0 * box.width, box.y0 + y0 * box.height, box.x0 + x1 * box.width, box.y0 + y1 * box.height)
+            board = Box(
+                box.x0 + x0 * box.width,
+                box.y0 + y0 * box.height,
+                box.x0 + x1 * box.width,
+                box.y0 + y1 * box.height,
+            )
             plate = icon.name not in ("sign", "board", "banner", "paper")
         else:
             board, plate = Box(box.x0, box.cy, box.x1, box.cy + 0.4 * box.height), True
@@ -204,7 +233,10 @@ class Painter:
         board = Box(board.x0, board.y0 + k * step, board.x1, board.y0 + (k + 1) * step)
         least = max(12.0, 0.024 * self.short)
         if plate and (board.width < 6 * least or board.height < 1.6 * least):
-            w, h = max(board.width, min(10 * least, 0.62 * least * (len(text.value) + 2))), max(board.height, 1.8 * least)
+            w, h = (
+                max(board.width, min(10 * least, 0.62 * least * (len(text.value) + 2))),
+                max(board.height, 1.8 * least),
+            )
             board = Box(board.cx - w / 2, board.cy - h / 2, board.cx + w / 2, board.cy + h / 2)
         face, shown, missing = self.typesetter.choose(text.shown, bool(text.serif), text.bold, text.italic)
         if missing:
@@ -214,7 +246,12 @@ class Painter:
         if fitted is None:
             self.notes.append(f"“{text.value[:60]}” does not fit on the {item.thing.noun}.")
             return
-        middle = Box(inner.cx - fitted.width / 2, inner.cy - fitted.height / 2, inner.cx + fitted.width / 2, inner.cy + fitted.height / 2)
+        middle = Box(
+            inner.cx - fitted.width / 2,
+            inner.cy - fitted.height / 2,
+            inner.cx + fitted.width / 2,
+            inner.cy + fitted.height / 2,
+        )
         placed = PlacedText(text, fitted, middle, "center")
         self.layout.texts_on_things.append(placed)
         self._set(placed, force_plate=plate)
@@ -259,12 +296,16 @@ class Painter:
         draw_text(self.image, placed.fitted, box, colour, placed.align)
         return True
 
-    def _faded(self, shade: Colour, strength: float, y0: int, y1: int, reach: float, top: bool) -> Image.Image:
+    def _faded(
+        self, shade: Colour, strength: float, y0: int, y1: int, reach: float, top: bool
+    ) -> Image.Image:
         """The part of the picture between two heights under a shade that ends softly on the inner side."""
         n = max(1, y1 - y0)
         t = np.clip((np.arange(n)[::-1] if top else np.arange(n)) / max(1.0, reach), 0, 1)
         ramp = strength * 255 * t * t * (3 - 2 * t)
-        mask = Image.fromarray(ramp.astype(np.uint8)[:, None]).resize((self.layout.width, n), Image.Resampling.NEAREST)
+        mask = Image.fromarray(ramp.astype(np.uint8)[:, None]).resize(
+            (self.layout.width, n), Image.Resampling.NEAREST
+        )
         band = self.image.crop((0, y0, self.layout.width, y0 + n))
         band.paste(shade, (0, 0), mask)
         return band
@@ -276,7 +317,9 @@ class Painter:
         if contrast(ink, plate) < 3.0:
             ink = mix(ink, INK if plate == PAPER else WHITE, 0.45)
         pad = 0.34 * placed.fitted.size
-        box = Box(placed.box.x0 - pad, placed.box.y0 - 0.1 * pad, placed.box.x1 + pad, placed.box.y1 + 0.1 * pad)
+        box = Box(
+            placed.box.x0 - pad, placed.box.y0 - 0.1 * pad, placed.box.x1 + pad, placed.box.y1 + 0.1 * pad
+        )
         x0, y0, x1, y1 = box.ints()
         x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.layout.width, x1), min(self.layout.height, y1)
         mask = rounded(max(1, x1 - x0), max(1, y1 - y0), 0.22 * placed.fitted.size)
@@ -291,13 +334,17 @@ def _ink(scene: Scene) -> Colour:
 def rounded(width: int, height: int, radius: float) -> Image.Image:
     """A mask of a rectangle with smooth round corners."""
     mask = Image.new("L", (width * 2, height * 2))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 2 - 1, height * 2 - 1), max(0.0, radius * 2), fill=255)
+    ImageDraw.Draw(mask).rounded_rectangle(
+        (0, 0, width * 2 - 1, height * 2 - 1), max(0.0, radius * 2), fill=255
+    )
     return mask.reduce(2)
 
 
 def _mean(image: Image.Image, box: Box) -> Colour:
     x0, y0, x1, y1 = box.ints()
-    part = image.crop((max(0, x0), max(0, y0), min(image.width, max(x1, x0 + 1)), min(image.height, max(y1, y0 + 1))))
+    part = image.crop(
+        (max(0, x0), max(0, y0), min(image.width, max(x1, x0 + 1)), min(image.height, max(y1, y0 + 1)))
+    )
     if part.width < 1 or part.height < 1:
         return WHITE
     pixel = part.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
@@ -315,10 +362,17 @@ def _opaque_mean(figure: Image.Image) -> Colour:
 def _extremes(image: Image.Image, box: Box) -> tuple[float, float]:
     """The darkest and lightest luminance behind a text, outliers left out."""
     x0, y0, x1, y1 = box.ints()
-    part = image.crop((max(0, x0), max(0, y0), min(image.width, max(x1, x0 + 1)), min(image.height, max(y1, y0 + 1))))
+    part = image.crop(
+        (max(0, x0), max(0, y0), min(image.width, max(x1, x0 + 1)), min(image.height, max(y1, y0 + 1)))
+    )
     if part.width < 1 or part.height < 1:
         return 1.0, 1.0
-    small = np.asarray(part.resize((min(64, part.width), min(32, part.height)), Image.Resampling.BOX)).astype(float) / 255
+    small = (
+        np.asarray(part.resize((min(64, part.width), min(32, part.height)), Image.Resampling.BOX)).astype(
+            float
+        )
+        / 255
+    )
     linear = np.where(small <= 0.03928, small / 12.92, ((small + 0.055) / 1.055) ** 2.4)
     y = linear @ np.array([0.2126, 0.7152, 0.0722])
     return float(np.percentile(y, 3)), float(np.percentile(y, 97))
@@ -326,7 +380,11 @@ def _extremes(image: Image.Image, box: Box) -> tuple[float, float]:
 
 def _worst(colour: Colour, low: float, high: float) -> float:
     own = luminance(colour) + 0.05
-    return min(max(own / (v + 0.05), (v + 0.05) / own) for v in (low, high)) if not low < own - 0.05 < high else 1.0
+    return (
+        min(max(own / (v + 0.05), (v + 0.05) / own) for v in (low, high))
+        if not low < own - 0.05 < high
+        else 1.0
+    )
 
 
 def textured(figure: Image.Image, material: str) -> Image.Image:
@@ -341,19 +399,20 @@ def textured(figure: Image.Image, material: str) -> Image.Image:
         gain = 1 + 0.07 * np.sin(y / h * 70 + 2.5 * np.sin(x / w * 5))
     elif kind == "metal":
         t = (x / w + y / h) / 2
-        gain = 1 + 0.34 * np.exp(-(((t - 0.38) / 0.07) ** 2)) + 0.2 * np.exp(-(((t - 0.68) / 0.05) ** 2)) - 0.08
+        gain = (
+            1 + 0.34 * np.exp(-(((t - 0.38) / 0.07) ** 2)) + 0.2 * np.exp(-(((t - 0.68) / 0.05) ** 2)) - 0.08
+        )
     elif kind == "stone":
         gain = 1 + 0.1 * (np.sin(x * 12.9898 + y * 78.233) * 43758.55 % 1 - 0.5) * 2
     elif kind == "brick":
         course = max(3.0, h / 14)
         row = np.floor(y / course)
-        joint = (y % course < course * 0.16) | ((x + (row % 2) * course * 1.1) % (course * 2.2) < course * 0.16)
+        joint = (y % course < course * 0.16) | (
+            (x + (row % 2) * course * 1.1) % (course * 2.2) < course * 0.16
+        )
         gain = np.where(joint, 1.28, 1.0).astype(np.float32)
     else:
         pixels[..., 3] *= 0.78
         gain = 1 + 0.22 * np.exp(-(((x / w - 0.25) / 0.06) ** 2))
     pixels[..., :3] = np.clip(pixels[..., :3] * gain[..., None], 0, 255)
     return Image.fromarray(pixels.astype(np.uint8))
-
-
-

@@ -13,6 +13,7 @@ from genevolve.interpreter.renderers.storyboard.arrange import (
     Placed,
     Unit,
     arrange_row,
+    habitat,
     largest_free,
     unsatisfied,
 )
@@ -56,14 +57,20 @@ class Layout:
         return next((r for r in self.references if r.style == "full"), None)
 
 
-def lay_out(scene: Scene, width: int, height: int, aspects: Mapping[int, float], typesetter: Typesetter) -> Layout:
+def lay_out(
+    scene: Scene, width: int, height: int, aspects: Mapping[int, float], typesetter: Typesetter
+) -> Layout:
     """Solve a scene for a canvas. `aspects` are the references' widths over heights by ordinal."""
     texts, notes = place_texts(scene, width, height, typesetter)
     stage = _stage([t.box for t in texts], width, height)
     layout = Layout(width, height, stage, stage.y0 + 0.62 * stage.height, texts=texts, notes=notes)
-    _References(scene, layout, aspects).place()
-    _Groups(scene, layout, aspects).place()
-    layout.notes += unsatisfied(scene.links, layout.items, {r.ordinal: r.box for r in layout.references}, layout.full)
+    references = _References(scene, layout, aspects)
+    references.place()
+    _Groups(scene, layout, aspects, references.aside).place()
+    references.place_aside()
+    layout.notes += unsatisfied(
+        scene.links, layout.items, {r.ordinal: r.box for r in layout.references}, layout.full
+    )
     return layout
 
 
@@ -86,6 +93,7 @@ class _References:
     def __init__(self, scene: Scene, layout: Layout, aspects: Mapping[int, float]) -> None:
         self.scene, self.layout, self.aspects = scene, layout, aspects
         self.things = sorted((t for t in scene.things if t.ref is not None), key=lambda t: t.ref or 0)
+        self.aside: list[tuple[Thing, float]] = []
 
     def place(self) -> None:
         """Place all that do not stand among the things."""
@@ -102,14 +110,18 @@ class _References:
         rest = [t for t in rest if not self._linked(t)]
         if rest and full is None:
             self._panels(rest)
-        elif rest:
-            self._swatches(rest, 0.3)
+        else:
+            self.aside += [(t, 0.3) for t in rest]
         styles = [t for t in self.things if t.role == "style"]
-        alone = len(styles) == len(self.things) and not any(t.ref is None for t in self.scene.things)
+        alone = (
+            bool(styles)
+            and len(styles) == len(self.things)
+            and not any(t.ref is None for t in self.scene.things)
+        )
         if alone:
             self._panels(styles)
         else:
-            self._swatches(styles, 0.2 if subjects else 0.27)
+            self.aside += [(t, 0.2 if subjects else 0.27) for t in styles]
 
     def _full(self, subjects: list[Thing]) -> Thing | None:
         for thing in subjects:
@@ -127,7 +139,9 @@ class _References:
 
     def _beside(self, thing: Thing) -> bool:
         kinds = ("left_of", "right_of", "between", "above", "below")
-        return any(k.kind in kinds and thing in (k.a, k.b, k.c) and self._drawn(k, thing) for k in self.scene.links)
+        return any(
+            k.kind in kinds and thing in (k.a, k.b, k.c) and self._drawn(k, thing) for k in self.scene.links
+        )
 
     def _drawn(self, link: Link, thing: Thing) -> bool:
         """Whether the link's other side is drawn beside the reference, and not part of it."""
@@ -164,7 +178,9 @@ class _References:
             area = Box(area.x0, area.y0, area.x1, area.y0 + 0.62 * area.height)
         gap = 0.02 * min(self.layout.width, self.layout.height)
         n = len(things)
-        columns = n if self.scene.side_by_side or area.width > 0.8 * area.height or n == 1 else (1 if n <= 3 else 2)
+        columns = (
+            n if self.scene.side_by_side or area.width > 0.8 * area.height or n == 1 else (1 if n <= 3 else 2)
+        )
         if n > 3 and not self.scene.side_by_side:
             columns = (n + 1) // 2
         rows = -(-n // columns)
@@ -174,22 +190,28 @@ class _References:
             x, y = area.x0 + c * (w + gap), area.y0 + r * (h + gap)
             self.layout.references.append(PlacedReference(thing, Box(x, y, x + w, y + h), "panel"))
 
-    def _swatches(self, things: list[Thing], share: float) -> None:
-        """Small cards in free corners."""
-        stage, side = self.layout.stage, share * min(self.layout.width, self.layout.height)
-        side = min(side, stage.width * 0.45, stage.height * 0.45)
-        corners = [
-            (stage.x1 - side, stage.y0), (stage.x0, stage.y0), (stage.x1 - side, stage.y1 - side),
-            (stage.x0, stage.y1 - side), (stage.cx - side / 2, stage.y0),
-        ]  # fmt: skip
-        for thing in things:
-            for x, y in corners:
-                box = Box(x, y, x + side, y + side)
-                if not any(box.overlaps(t) for t in self._taken()):
-                    self.layout.references.append(PlacedReference(thing, box, "swatch"))
-                    break
-            else:
+    def place_aside(self) -> None:
+        """Small cards in the corners that are free once all else stands."""
+        for thing, share in self.aside:
+            box = self._corner(share) or self._corner(0.6 * share)
+            if box is None:
                 self.layout.notes.append(f"No room is left to show reference image {thing.ref}.")
+            else:
+                self.layout.references.append(PlacedReference(thing, box, "swatch"))
+
+    def _corner(self, share: float) -> Box | None:
+        stage = self.layout.stage
+        side = share * min(self.layout.width, self.layout.height)
+        side = min(side, stage.width * 0.45, stage.height * 0.45)
+        left, right = stage.x0, stage.x1 - side
+        spots = [(right, stage.y0), (left, stage.y0), (right, stage.y1 - side), (left, stage.y1 - side)]
+        spots += [(stage.cx - side / 2, stage.y0), (right, stage.cy - side / 2), (left, stage.cy - side / 2)]
+        taken = self._taken() + [i.box for i in self.layout.items]
+        for x, y in spots:
+            box = Box(x, y, x + side, y + side)
+            if side >= 8 and not any(box.overlaps(t) for t in taken):
+                return box
+        return None
 
 
 def _zone_box(place: Place, layout: Layout, default: Box) -> Box:
@@ -199,16 +221,23 @@ def _zone_box(place: Place, layout: Layout, default: Box) -> Box:
     y0, y1 = (place.y[0] * h, place.y[1] * h) if place.y else (default.y0, default.y1)
     box = Box(max(x0, stage.x0), max(y0, stage.y0), min(x1, stage.x1), min(y1, stage.y1))
     if box.height < 0.1 * h or box.width < 0.08 * w:
-        box = Box(max(x0, stage.x0), min(max(y0, 0.02 * h), 0.8 * h), min(x1, stage.x1), max(min(y1, 0.98 * h), 0.2 * h))
+        box = Box(
+            max(x0, stage.x0),
+            min(max(y0, 0.02 * h), 0.8 * h),
+            min(x1, stage.x1),
+            max(min(y1, 0.98 * h), 0.2 * h),
+        )
     return box
 
 
 class _Groups:
     """Turns things and relations into units and gives each a row in a zone."""
 
-    def __init__(self, scene: Scene, layout: Layout, aspects: Mapping[int, float]) -> None:
+    def __init__(
+        self, scene: Scene, layout: Layout, aspects: Mapping[int, float], aside: list[tuple[Thing, float]]
+    ) -> None:
         self.scene, self.layout, self.aspects = scene, layout, aspects
-        shown = {id(r.thing) for r in layout.references}
+        shown = {id(r.thing) for r in layout.references} | {id(t) for t, _ in aside}
         self.units: dict[int, Unit] = {}
         for thing in scene.things:
             if id(thing) not in shown and thing.drawable:
@@ -235,8 +264,8 @@ class _Groups:
 
     def _aspect(self, thing: Thing) -> float:
         if thing.ref is not None:
-            return min(max(self.aspects.get(thing.ref, 1.0), 0.6), 1.7)
-        return ICONS[thing.icon or "panel"].aspect
+            return min(max(self.aspects.get(thing.ref, 1.0), 0.75), 1.2)
+        return ICONS[thing.symbol].aspect
 
     def _written(self, thing: Thing) -> bool:
         return any(t.carrier is thing for t in self.scene.texts)
@@ -262,7 +291,7 @@ class _Groups:
         a = a.root
         if a is b.root:
             return
-        high = kind == "above" and ICONS[a.thing.icon or "panel"].habitat == "sky" and not b.is_sky
+        high = kind == "above" and habitat(a.thing) == "sky" and not b.is_sky
         if high or (a.place and b.thing.place and a.place != b.thing.place):
             return
         b.join(a, kind)
@@ -274,35 +303,43 @@ class _Groups:
         used = {habitats[u] for u in tops}
         for unit in tops:
             place = unit.place or Place()
-            habitat = {"back": "back", "front": "ground"}.get(place.depth, habitats[unit])
-            default = self._habitat_box(habitat, used, stage)
+            where = {"back": "back", "front": "ground"}.get(place.depth, habitats[unit])
+            default = self._habitat_box(where, used, stage)
             zone = _zone_box(place, self.layout, stage if unit.thing.ref is not None else default)
             explicit = place.x is not None or place.y is not None
-            anchor = "middle" if habitat == "sky" else "base"
-            if habitat == "ground" and place.y is not None and place.y[1] < 0.5:
+            anchor = "middle" if where == "sky" else "base"
+            if where == "ground" and place.y is not None and place.y[1] < 0.5:
                 anchor = "middle"
-            key = (not explicit, zone.area if explicit else {"sky": 1, "back": 2, "ground": 3}[habitat], zone, anchor)
+            key = (
+                not explicit,
+                zone.area if explicit else {"sky": 1, "back": 2, "ground": 3}[where],
+                zone,
+                anchor,
+            )
             out.setdefault(key, []).append(unit)
-        return [(zone, units, anchor) for (_, _, zone, anchor), units in sorted(out.items(), key=lambda e: e[0][:2])]
+        return [
+            (zone, units, anchor)
+            for (_, _, zone, anchor), units in sorted(out.items(), key=lambda e: e[0][:2])
+        ]
 
     def _habitat(self, unit: Unit, tops: list[Unit]) -> str:
         """Where a unit stands by itself; units in one row share the ground."""
         ordered = {id(u.root) for pair in self.order for u in pair}
         if id(unit) in ordered:
             partners = [u.root for pair in self.order for u in pair if unit in (pair[0].root, pair[1].root)]
-            kinds = {ICONS[u.thing.icon or "panel"].habitat for u in partners}
+            kinds = {habitat(u.thing) for u in partners}
             return "ground" if len(kinds) > 1 or kinds & {"ground", "water"} else kinds.pop()
         if unit.thing.ref is not None:
             return "ground"
-        habitat = ICONS[unit.thing.icon or "panel"].habitat
-        return "ground" if habitat == "water" else habitat
+        own = habitat(unit.thing)
+        return "ground" if own == "water" else own
 
-    def _habitat_box(self, habitat: str, used: set[str], stage: Box) -> Box:
+    def _habitat_box(self, where: str, used: set[str], stage: Box) -> Box:
         h, y = stage.height, stage.y0
         full = self.layout.full is not None
-        if habitat == "sky":
+        if where == "sky":
             return Box(stage.x0, y + 0.03 * h, stage.x1, y + (0.34 * h if len(used) > 1 else 0.9 * h))
-        if habitat == "back":
+        if where == "back":
             top = 0.3 if "sky" in used else 0.05
             bottom = self.layout.horizon + 0.03 * h if "ground" in used else y + 0.88 * h
             return Box(stage.x0, y + top * h, stage.x1, bottom)

@@ -1,4 +1,4 @@
-"""Where texts stand: blocks at the edges, in the corners and the middle, as large as they can be and never overlapping."""
+"""Where texts stand: blocks at the edges, in the corners and the middle, large and never overlapping."""
 
 from __future__ import annotations
 
@@ -31,11 +31,16 @@ class _Block:
     texts: list[tuple[Lettering, Face, str]]
 
 
-def place_texts(scene: Scene, width: int, height: int, typesetter: Typesetter) -> tuple[list[PlacedText], list[str]]:
+def place_texts(
+    scene: Scene, width: int, height: int, typesetter: Typesetter
+) -> tuple[list[PlacedText], list[str]]:
     """All texts that stand on the canvas itself; those on a thing are set when the thing is drawn."""
     notes: list[str] = []
     blocks: dict[tuple[str, str, Box], _Block] = {}
     free = [t for t in scene.texts if t.carrier is None]
+    if not scene.things:
+        for text in free:
+            text.scale *= 1.5  # nothing but letters: let them fill the picture
     _default_places(free)
     for text in free:
         serif = text.serif if text.serif is not None else text.role == "title"
@@ -48,7 +53,9 @@ def place_texts(scene: Scene, width: int, height: int, typesetter: Typesetter) -
         block = blocks.setdefault((anchor, align, region), _Block(region, anchor, align, []))
         block.texts.append((text, face, shown))
     placed: list[PlacedText] = []
-    ordered = sorted(blocks.values(), key=lambda b: (not any(t.role == "title" for t, _, _ in b.texts), -b.region.area))
+    ordered = sorted(
+        blocks.values(), key=lambda b: (not any(t.role == "title" for t, _, _ in b.texts), -b.region.area)
+    )
     for block in ordered:
         done, left_out = _place_block(block, placed, width, height)
         placed += done
@@ -68,7 +75,9 @@ def _default_places(texts: list[Lettering]) -> None:
     top = any(t.place is not None and t.place.y is not None and t.place.y[1] <= 0.5 for t in texts)
     first = next((t for t in texts if t.role == "title"), None)
     for index, text in enumerate(texts):
-        if text.place is not None and (text.place.y is not None or (text.place.x is not None and text.place.x != (0.0, 1.0))):
+        if text.place is not None and (
+            text.place.y is not None or (text.place.x is not None and text.place.x != (0.0, 1.0))
+        ):
             continue
         previous = texts[index - 1].place if index else None
         if text.role == "title" or (text.role == "text" and not top and first is None):
@@ -90,7 +99,11 @@ def _region(place: Place, width: int, height: int) -> tuple[Box, str, str]:
     anchor = "top" if y0 <= 0.02 and y1 < 0.75 else "bottom" if y1 >= 0.98 and y0 > 0.25 else "middle"
     align = "left" if x0 <= 0.02 and x1 < 0.7 else "right" if x1 >= 0.98 and x0 > 0.3 else "center"
     box = Box(x0 * width, y0 * height, x1 * width, y1 * height)
-    return Box(max(box.x0, m), max(box.y0, m * 0.8), min(box.x1, width - m), min(box.y1, height - m * 0.8)), anchor, align
+    return (
+        Box(max(box.x0, m), max(box.y0, m * 0.8), min(box.x1, width - m), min(box.y1, height - m * 0.8)),
+        anchor,
+        align,
+    )
 
 
 def _place_block(
@@ -110,7 +123,9 @@ def _place_block(
     done: list[PlacedText] = []
     left: list[Lettering] = []
     for one in block.texts:
-        more, out = _place_block(_Block(block.region, block.anchor, block.align, [one]), placed + done, width, height)
+        more, out = _place_block(
+            _Block(block.region, block.anchor, block.align, [one]), placed + done, width, height
+        )
         done += more
         left += out
     return done, left
@@ -123,8 +138,16 @@ def _fit_block(block: _Block, shrink: float, width: int, height: int) -> list[Fi
     out = []
     for text, face, shown in block.texts:
         cap = _CAPS[text.role] * min(height, width * 1.25) * text.scale * shrink
-        room = share if len(block.texts) > 1 and text.role != "title" else block.region.height * (0.9 if len(block.texts) == 1 else 0.6)
-        fitted = fit(shown, face, block.region.width, max(room, floor * 1.3) * max(shrink, 0.5), max(cap, floor), floor)
+        if out and text.scale <= block.texts[0][0].scale and text.role != "title":
+            cap = max(floor, min(cap, out[-1].size))  # what comes after is no larger than what comes before
+        room = (
+            share
+            if len(block.texts) > 1 and text.role != "title"
+            else block.region.height * (0.9 if len(block.texts) == 1 else 0.6)
+        )
+        fitted = fit(
+            shown, face, block.region.width, max(room, floor * 1.3) * max(shrink, 0.5), max(cap, floor), floor
+        )
         if fitted is None:
             return None
         out.append(fitted)
@@ -143,7 +166,7 @@ def _free_box(
     start = {"top": region.y0, "bottom": region.y1 - h, "middle": region.cy - h / 2}[block.anchor]
     step = max(2.0, 0.02 * height)
     for k in range(60):
-        for sign in ((1,) if block.anchor == "top" else (-1,) if block.anchor == "bottom" else (1, -1)):
+        for sign in (1,) if block.anchor == "top" else (-1,) if block.anchor == "bottom" else (1, -1):
             y = start + sign * k * step
             box = Box(x0, y, x0 + w, y + h)
             limit = Box(region.x0 - 1, 0.015 * height, region.x1 + 1, 0.985 * height)
@@ -164,7 +187,9 @@ def _stack(block: _Block, settings: list[Fitted], box: Box) -> list[PlacedText]:
     y = box.y0
     for k, ((text, _, _), fitted) in enumerate(zip(block.texts, settings, strict=True)):
         y += fitted.size * _BLOCK_GAP if k else 0.0
-        x0 = {"left": box.x0, "right": box.x1 - fitted.width, "center": box.cx - fitted.width / 2}[block.align]
+        x0 = {"left": box.x0, "right": box.x1 - fitted.width, "center": box.cx - fitted.width / 2}[
+            block.align
+        ]
         out.append(PlacedText(text, fitted, Box(x0, y, x0 + fitted.width, y + fitted.height), block.align))
         y += fitted.height
     return out

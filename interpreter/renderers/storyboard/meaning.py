@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from genevolve.grammar.z import Constraint, Z
 from genevolve.interpreter.renderers.storyboard import lexicon as lex
+from genevolve.interpreter.renderers.storyboard.nouns import MAX_THINGS
 from genevolve.interpreter.renderers.storyboard.phrases import Noun, phrases, sentences
-from genevolve.interpreter.renderers.storyboard.reading import MAX_TEXTS, MAX_THINGS, read
+from genevolve.interpreter.renderers.storyboard.reading import MAX_TEXTS, read
 from genevolve.interpreter.renderers.storyboard.scene import Lettering, Link, Place, Scene, Thing
 
 MAX_COUNT = 120
@@ -39,7 +40,7 @@ def understand(z: Z) -> Scene:
         thing = scene.reference(reference.ordinal)
         if thing is None:
             scene.things.append(Thing("", None, ref=reference.ordinal, sure=True))
-            scene.note(f"The prompt does not say where reference image {reference.ordinal} belongs; it is shown beside.")
+            scene.note(f"The prompt does not say where reference image {reference.ordinal} belongs.")
     known = {r.ordinal for r in z.reference_images}
     for thing in scene.things:
         if thing.ref is not None and thing.ref not in known:
@@ -74,7 +75,9 @@ def _text(scene: Scene, constraint: Constraint) -> None:
     if at in _PLACES:
         wanted = _PLACES[at]
         # the prompt's own place may be finer ("across the top"): keep it where the two agree
-        found.place = wanted if found.place is None or not _agree(found.place, wanted) else found.place.merged(wanted)
+        found.place = (
+            wanted if found.place is None or not _agree(found.place, wanted) else found.place.merged(wanted)
+        )
         found.carrier = None if found.place is wanted else found.carrier
 
 
@@ -147,7 +150,7 @@ def _attribute(scene: Scene, constraint: Constraint) -> None:
     if not found and noun.named and noun.head not in scene.depicted:
         made = _create(scene, noun)
         found = [made] if made else []
-    if not found or not (colour or material or words[:1] and words[0] in lex.SIZES):
+    if not found or not (colour or material or (words[:1] and words[0] in lex.SIZES)):
         scene.note(f"“{what}: {value}” is left to the real renderer.")
         return
     side = _side(what)
@@ -188,7 +191,9 @@ def _relation(scene: Scene, constraint: Constraint) -> None:
     for one in sides[0]:
         for other in sides[1][:1]:
             if one is not other:
-                scene.links = [k for k in scene.links if (k.a, k.b) != (one, other) and (k.b, k.a) != (one, other)]
+                scene.links = [
+                    k for k in scene.links if (k.a, k.b) != (one, other) and (k.b, k.a) != (one, other)
+                ]
                 scene.links.append(Link(one, kind, other))
 
 
@@ -198,7 +203,13 @@ def _resembles(scene: Scene, constraint: Constraint) -> None:
         scene.things.append(Thing("", None, ref=ordinal, sure=True))
 
 
-_RULES = {"text": _text, "count": _count, "attribute": _attribute, "relation": _relation, "resembles": _resembles}
+_RULES = {
+    "text": _text,
+    "count": _count,
+    "attribute": _attribute,
+    "relation": _relation,
+    "resembles": _resembles,
+}
 
 
 def _noun(what: str) -> Noun:
@@ -221,7 +232,11 @@ def _find(scene: Scene, what: str) -> list[Thing]:
     noun = _noun(what)
     words = what.lower().split()
     head = lex.singular(words[-1]) if words else ""
-    things = [t for t in scene.things if t.noun and (t.noun == noun.phrase or t.noun.split(" ")[-1] in (noun.head, head))]
+    things = [
+        t
+        for t in scene.things
+        if t.noun and (t.noun == noun.phrase or t.noun.split(" ")[-1] in (noun.head, head))
+    ]
     if not things and noun.named:
         things = [t for t in scene.things if t.icon == noun.named and t.noun == t.icon] or [
             t for t in scene.things if t.icon == noun.named and noun.head == noun.named
@@ -245,7 +260,9 @@ def _create(scene: Scene, noun: Noun) -> Thing | None:
         return None
     if noun.named is None and noun.head in lex.ABSTRACT | lex.CLOTHES:
         return None
-    thing = Thing(noun.phrase, noun.named, colours=list(noun.colours), material=noun.material, size=noun.size, sure=True)
+    thing = Thing(
+        noun.phrase, noun.named, colours=list(noun.colours), material=noun.material, size=noun.size, sure=True
+    )
     scene.things.append(thing)
     return thing
 

@@ -60,7 +60,9 @@ def _strip(photo: Image.Image, width: int, height: int) -> Image.Image:
 def _focus(photo: Image.Image, share_x: float, share_y: float) -> tuple[float, float]:
     """Where the window should stand (0 to 1 on each axis): over the most detail, drawn to the middle."""
     small = np.asarray(photo.convert("L").resize((48, 48), Image.Resampling.BOX)).astype(np.float32)
-    detail = np.abs(np.diff(small, axis=0, prepend=small[:1])) + np.abs(np.diff(small, axis=1, prepend=small[:, :1]))
+    detail = np.abs(np.diff(small, axis=0, prepend=small[:1])) + np.abs(
+        np.diff(small, axis=1, prepend=small[:, :1])
+    )
     return _window(detail.sum(axis=0), share_x), _window(detail.sum(axis=1), share_y)
 
 

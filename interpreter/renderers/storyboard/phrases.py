@@ -184,7 +184,9 @@ def _with_reference(
     return noun, used
 
 
-_LINKS = set("from of in as shown seen depicted pictured on by matching like the one those that".split())
+_LINKS = lex.word_set("""
+from of in as shown seen depicted pictured on by matching like the one those that
+""")
 
 _VERTICAL = {"top": 0, "upper": 0, "bottom": 2, "lower": 2, "uppermost": 0, "lowest": 2}
 _HORIZONTAL = {"left": 0, "right": 2, "left-hand": 0, "right-hand": 2, "leftmost": 0, "rightmost": 2}
@@ -194,14 +196,22 @@ _PARTS = {
     "side": 0.42, "edge": 0.22, "part": 0.4, "area": 0.4, "corner": 0.36, "margin": 0.2, "section": 0.4, "band": 0.25,
     "strip": 0.25, "zone": 0.4,
 }  # fmt: skip
-_PLACE_PREPS = set("in at on along across to into from near toward towards within over down up fills fill filling occupies "
-                   "occupy occupying covers covering the of".split())  # fmt: skip
-_DEPTHS = {"background": "back", "distance": "back", "horizon": "back", "backdrop": "back", "foreground": "front"}
-_AFTER_PLACE = set("\0 and but with while is are stands stand read reads".split()) | lex.STOP_WORDS | lex.VERBS
+_PLACE_PREPS = lex.word_set("""
+in at on along across to into from near toward towards within over down up fills fill filling occupies
+occupy occupying covers covering the of
+""")
+_DEPTHS = {
+    "background": "back",
+    "distance": "back",
+    "horizon": "back",
+    "backdrop": "back",
+    "foreground": "front",
+}
+_AFTER_PLACE = {"\0", "and", "but", "with", "while"} | lex.STOP_WORDS | lex.VERBS
 
 
 def _where(words: list[str], i: int) -> tuple[Where, int] | None:
-    """"in the lower third", "at the top left corner", "centred", "across the top", "in the background"."""
+    """Places: "in the lower third", "at the top left corner", "centred", "across the top", "in the background"."""
     first = words[i]
     if first in ("centered", "centred"):
         return Where(Place((0.2, 0.8))), 1
@@ -271,18 +281,28 @@ def _region(words: list[str], i: int, j: int) -> tuple[Place, int] | None:
     part = words[j] if j < len(words) and words[j] in _PARTS else ""
     if part:
         j += 1
-    elif words[i] in ("the", "of", "near", "to", "from", "over", "fills", "covers") and j - start < 2 and not middle:
+    elif (
+        words[i] in ("the", "of", "near", "to", "from", "over", "fills", "covers")
+        and j - start < 2
+        and not middle
+    ):
         return None
     return _region_place(vertical, horizontal, middle, part, number, across), j
 
 
-_COMPOUND = {f"{v}-{h}" for v in ("top", "bottom", "upper", "lower") for h in ("left", "right", "center", "centre")}
+_COMPOUND = {
+    f"{v}-{h}" for v in ("top", "bottom", "upper", "lower") for h in ("left", "right", "center", "centre")
+}
 
 
 def _region_place(
     vertical: int | None, horizontal: int | None, middle: bool, part: str, number: int, across: bool
 ) -> Place:
-    size = min(1.0, _PARTS.get(part, 0.0) * (number if part in ("third", "quarter", "fifth") or part.endswith("s") else 1))
+    size = min(
+        1.0,
+        _PARTS.get(part, 0.0)
+        * (number if part in ("third", "quarter", "fifth") or part.endswith("s") else 1),
+    )
     if part in ("thirds", "quarters", "fifths"):
         size = min(1.0, number * {"thirds": 1 / 3, "quarters": 0.25, "fifths": 0.2}[part])
 
@@ -347,7 +367,9 @@ def _noun(words: list[str], i: int) -> tuple[Noun | Adjectives, int] | None:
         return None
     end, named = _head(words, start, j)
     if named is None and not opened and not (adjectives and words[start] in lex.LETTER_WORDS | lex.SETTINGS):
-        known = words[start] in lex.LETTER_WORDS or words[start] in lex.SETTINGS or words[start] in lex.CLOTHES
+        known = (
+            words[start] in lex.LETTER_WORDS or words[start] in lex.SETTINGS or words[start] in lex.CLOTHES
+        )
         if not known:
             return None
         end = start + 1
@@ -355,7 +377,11 @@ def _noun(words: list[str], i: int) -> tuple[Noun | Adjectives, int] | None:
         end -= 1
     noun.nouns, noun.named = tuple(words[start:end]), named
     last = words[end - 1]
-    if not noun.counted and last != lex.singular(last) and noun.determiner not in ("a", "an", "each", "every"):
+    if (
+        not noun.counted
+        and last != lex.singular(last)
+        and noun.determiner not in ("a", "an", "each", "every")
+    ):
         noun.count = 3
     return noun, end - i
 
@@ -367,7 +393,20 @@ def _quantity(words: list[str], i: int, noun: Noun) -> int:
         w = words[j]
         if w in lex.DETERMINERS and w not in lex.VAGUE_NUMBERS:
             noun.determiner = w
-        elif w in ("exactly", "only", "just", "precisely", "about", "around", "roughly", "at", "least", "most", "over", "nearly"):
+        elif w in (
+            "exactly",
+            "only",
+            "just",
+            "precisely",
+            "about",
+            "around",
+            "roughly",
+            "at",
+            "least",
+            "most",
+            "over",
+            "nearly",
+        ):
             if not _number_follows(words, j):
                 break
         elif w in ("dozen", "pair", "couple", "trio", "quartet", "hundred", "half"):
@@ -428,7 +467,9 @@ def _adjectives(words: list[str], j: int, noun: Noun, opened: bool) -> tuple[int
         elif w in lex.SIZES:
             noun.size = lex.SIZES[w]
             j += 1
-        elif taken and w in ("and", "\0") and j + 1 < len(words) and lex.colour_at(words, j + 1) and w == "and":
+        elif (
+            taken and w in ("and", "\0") and j + 1 < len(words) and lex.colour_at(words, j + 1) and w == "and"
+        ):
             j += 1
         elif _skippable(words, j):
             noun.other = (*noun.other, w)
@@ -439,23 +480,31 @@ def _adjectives(words: list[str], j: int, noun: Noun, opened: bool) -> tuple[int
     return j, taken
 
 
-_ADJECTIVES = set(
-    "old young new plain bare simple clean empty full round square flat oval matt matte glossy shiny smooth rough soft hard "
-    "hot cold warm cool cute happy sad angry friendly fluffy furry elegant modern ancient vintage rustic classic tiny wide "
-    "narrow long thin thick heavy high low busy quiet calm open closed broken fresh ripe dry wet dirty striped spotted dotted "
-    "checked printed painted carved polished weathered worn single identical equal similar different lone solitary tall short "
-    "beautiful ornate delicate retro futuristic steaming smiling sleeping sitting standing running flying bold serif italic "
-    "sans-serif sans condensed blank sharp blurred distant left right upper lower far nearby medieval handmade hand-painted "
-    "hand-lettered decorative leafy snowy sandy grassy stone-built folded rolled colourful colorful bright white-washed "
-    "curved straight tilted upright glowing lit unlit burning floating parked abandoned little french italian japanese "
-    "chinese english american greek roman gothic royal main first second third fourth fifth last next same public broad shallow deep fine late early strong gentle visible heavy plump slender sturdy".split()
-)
+_ADJECTIVES = lex.word_set("""
+old young new plain bare simple clean empty full round square flat oval matt matte glossy shiny smooth rough
+soft hard hot cold warm cool cute happy sad angry friendly fluffy furry elegant modern ancient vintage
+rustic classic tiny wide narrow long thin thick heavy high low busy quiet calm open closed broken fresh ripe
+dry wet dirty striped spotted dotted checked printed painted carved polished weathered worn single identical
+equal similar different lone solitary tall short beautiful ornate delicate retro futuristic steaming smiling
+sleeping sitting standing running flying bold serif italic sans-serif sans condensed blank sharp blurred
+distant left right upper lower far nearby medieval handmade hand-painted hand-lettered decorative leafy
+snowy sandy grassy stone-built folded rolled colourful colorful bright white-washed curved straight tilted
+upright glowing lit unlit burning floating parked abandoned little french italian japanese chinese english
+american greek roman gothic royal main first second third fourth fifth last next same public broad shallow
+deep fine late early strong gentle visible heavy plump slender sturdy
+""")
 
 
 def _skippable(words: list[str], j: int) -> bool:
     w = words[j]
     if w in lex.NOUNS and not _noun_ahead(words, j + 1):
         return False
+    if (
+        w.endswith(("ing", "ed"))
+        and w not in lex.NOUNS
+        and any(lex.icon_for((n,)) for n in words[j + 1 : j + 2])
+    ):
+        return True  # "two sailing boats"
     return w in _ADJECTIVES or ("-" in w and _noun_ahead(words, j + 1) and w not in lex.NOUNS)
 
 
@@ -474,13 +523,25 @@ def _noun_ahead(words: list[str], j: int) -> bool:
 
 def _may_be_noun(words: list[str], j: int, start: int, opened: bool) -> bool:
     w = words[j]
-    if w == "\0" or w in lex.STOP_WORDS or w in lex.DETERMINERS or w in lex.PRONOUNS or _number(w) is not None:
+    if (
+        w == "\0"
+        or w in lex.STOP_WORDS
+        or w in lex.DETERMINERS
+        or w in lex.PRONOUNS
+        or _number(w) is not None
+    ):
         return False
     if j > start and _relation(words, j) is not None:
         return False
     if w.endswith("ly") and w not in ("lily", "butterfly", "family", "jelly", "fly"):
         return False
-    if w in lex.VERBS and opened and w in lex.FRAME_NOUNS and words[j + 1 : j + 2] and _ends_phrase(words[j + 1]):
+    if (
+        w in lex.VERBS
+        and opened
+        and w in lex.FRAME_NOUNS
+        and words[j + 1 : j + 2]
+        and _ends_phrase(words[j + 1])
+    ):
         return True
     if w in lex.VERBS and opened and w in lex.FRAME_NOUNS and j + 1 == len(words):
         return True
@@ -497,7 +558,11 @@ def _head(words: list[str], start: int, end: int) -> tuple[int, str | None]:
     """Where the phrase's nouns end, and the pictogram they name."""
     last_known = 0
     for k in range(start, end):
-        if lex.icon_for(tuple(words[start : k + 1])) or words[k] in lex.LETTER_WORDS or words[k] in lex.CLOTHES:
+        if (
+            lex.icon_for(tuple(words[start : k + 1]))
+            or words[k] in lex.LETTER_WORDS
+            or words[k] in lex.CLOTHES
+        ):
             last_known = k + 1
     if not last_known:
         return end, None

@@ -8,7 +8,12 @@ from pathlib import Path
 from genevolve.grammar.errors import AuthorError, ConfigurationError
 from genevolve.grammar.z import Z
 from genevolve.interpreter.protocols import CallContext, Rendering
-from genevolve.interpreter.renderers.storyboard import icons_living, icons_places, icons_things
+from genevolve.interpreter.renderers.storyboard import (
+    icons_food,
+    icons_living,
+    icons_places,
+    icons_things,
+)
 from genevolve.interpreter.renderers.storyboard.draw import Painter
 from genevolve.interpreter.renderers.storyboard.layout import Layout, lay_out
 from genevolve.interpreter.renderers.storyboard.meaning import understand
@@ -17,7 +22,12 @@ from genevolve.interpreter.renderers.storyboard.scene import Box, Scene
 from genevolve.interpreter.renderers.storyboard.typeset import Typesetter
 from genevolve.interpreter.values import ImageHandle
 
-_VOCABULARY = (icons_living, icons_things, icons_places)  # importing them fills the table of pictograms
+_VOCABULARY = (
+    icons_living,
+    icons_food,
+    icons_things,
+    icons_places,
+)  # importing them fills the table of pictograms
 _VERSION = "1"
 MIN_SIDE, MAX_SIDE = 16, 8192
 
@@ -55,7 +65,9 @@ class StoryboardRenderer:
         """Only a canvas that cannot be drawn is refused; all else is drawn as far as it goes, and noted."""
         width, height = z.settings.width, z.settings.height
         if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
-            return (f"The storyboard draws sizes from {MIN_SIDE} to {MAX_SIDE} pixels a side, not {width}x{height}.",)
+            return (
+                f"The storyboard draws sizes from {MIN_SIDE} to {MAX_SIDE} pixels a side, not {width}x{height}.",
+            )
         return ()
 
     def render(self, context: CallContext, z: Z, references: Sequence[ImageHandle]) -> Rendering:
@@ -68,7 +80,9 @@ class StoryboardRenderer:
         if refused := self.refusals(z):
             raise AuthorError(refused[0])
         if len(references) != len(z.reference_images):
-            raise AuthorError(f"z names {len(z.reference_images)} reference images, {len(references)} were given")
+            raise AuthorError(
+                f"z names {len(z.reference_images)} reference images, {len(references)} were given"
+            )
         context.check()
         width, height = z.settings.width, z.settings.height
         photos = load(references, max(width, height))
@@ -90,17 +104,25 @@ def describe(scene: Scene, layout: Layout) -> dict[str, object]:
         "setting": scene.setting,
         "light": list(scene.lights),
         "references": [
-            {"ordinal": r.ordinal, "noun": r.thing.noun, "style": r.style, "box": _box(r.box)} for r in layout.references
+            {"ordinal": r.ordinal, "noun": r.thing.noun, "style": r.style, "box": _box(r.box)}
+            for r in layout.references
         ],
         "things": [
-            {"noun": i.thing.noun, "icon": i.thing.icon, "index": i.index, "box": _box(i.box)} for i in layout.items
+            {"noun": i.thing.noun, "icon": i.thing.icon, "index": i.index, "box": _box(i.box)}
+            for i in layout.items
         ],
         "texts": [
-            {"value": t.text.value, "shown": " ".join(t.fitted.lines), "lines": len(t.fitted.lines), "size": t.fitted.size,
-             "on": t.text.carrier.noun if t.text.carrier else None, "box": _box(t.box)}
+            {
+                "value": t.text.value,
+                "shown": " ".join(t.fitted.lines),
+                "lines": len(t.fitted.lines),
+                "size": t.fitted.size,
+                "on": t.text.carrier.noun if t.text.carrier else None,
+                "box": _box(t.box),
+            }
             for t in [*layout.texts, *layout.texts_on_things]
         ],
-    }  # fmt: skip
+    }
 
 
 def _box(box: Box) -> list[float]:

@@ -101,6 +101,11 @@ class Thing:
         return self.colours[0][1] if self.colours else None
 
     @property
+    def symbol(self) -> str:
+        """The pictogram that is drawn: its own, or the labelled shape."""
+        return self.icon or "panel"
+
+    @property
     def drawable(self) -> bool:
         """Whether the storyboard may draw it: a known pictogram, a reference, or plain evidence of a thing."""
         return self.count > 0 and (self.icon is not None or self.ref is not None or self.sure)

@@ -177,7 +177,9 @@ def fit(text: str, face: Face, width: float, height: float, cap: float, floor: f
     if best is None or best[0] < floor:
         return None
     size = int(best[0])
-    return Fitted(best[1], face, size, max(face.width(line) for line in best[1]) * size, len(best[1]) * LEADING * size)
+    return Fitted(
+        best[1], face, size, max(face.width(line) for line in best[1]) * size, len(best[1]) * LEADING * size
+    )
 
 
 def _breakable(words: list[str], face: Face, limit: float) -> list[str]:
