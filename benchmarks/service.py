@@ -173,7 +173,7 @@ def report(
     renders = [a.rendered for a in served if a.rendered is not None]
     took = statistics.mean(renders)
     bound = (queue + 1) * took
-    within = [a for a in served if a.sent < seconds]
+    within = [a for a in served if a.sent + a.seconds <= seconds]
     return {
         "requests": len(answers),
         "statuses": dict(sorted(Counter(a.status for a in answers).items())),

@@ -111,7 +111,7 @@ class _Routes:
                 "image": f"data:image/png;base64,{encoded}" if wanted.data_uri else encoded,
                 "media_type": "image/png",
                 "id": visit.id,
-                "model": self._service.renderer.version,
+                "model": await asyncio.to_thread(_version, self._service),
                 "width": rendering.image.width,
                 "height": rendering.image.height,
                 "seed": wanted.seed,
@@ -172,7 +172,8 @@ class _Routes:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":  # also what keeps web pages from posting without asking first
                 raise Refusal(415, "the body must be sent as application/json")
-            body = await request.body()
+            # Not `request.body()`: that would be kept with the request for as long as it waits.
+            body = b"".join([chunk async for chunk in request.stream()])
             return lambda: parse(body, self._service.limits)
 
         return read
@@ -184,6 +185,7 @@ class _Routes:
                 parse = await read(request)
                 async with self._decoders:
                     wanted = await asyncio.to_thread(parse)
+                    del parse  # and the body with it
                     prepared = await asyncio.to_thread(self._service.prepare, wanted)
         except ClientDisconnect:
             raise Refusal(_CLIENT_GONE, "the client went away", "gone") from None

@@ -64,6 +64,8 @@ class DiffusersDrawer(RendererDrawer):
 
     def __init__(self, renderer: DiffusersRenderer, spool: Spool, most_together: int) -> None:
         super().__init__(renderer, spool, device=renderer.options.device)
+        # Asked for now: while it loads, the renderer keeps everybody waiting who asks.
+        self._can = renderer.capabilities
         self._batches = can_batch(renderer)
         self.most_together = most_together if self._batches else 1
 
@@ -110,7 +112,7 @@ class DiffusersDrawer(RendererDrawer):
 
     def _together(self, context: CallContext, jobs: Sequence[Job]) -> list[Result]:
         renderer = self.renderer
-        can = renderer.capabilities
+        can = self._can
         started = time.monotonic()
         with _Turn(choose_device(renderer.options.device), context):
             loaded = renderer.load()
@@ -130,7 +132,7 @@ class DiffusersDrawer(RendererDrawer):
         return [_rendering(result, i, can.pipeline, notes[i], info) for i in range(len(jobs))]
 
     def _arguments(self, z: Z) -> Arguments:
-        return build(z, self.renderer.capabilities, [], self.renderer.options.strength)
+        return build(z, self._can, [], self.renderer.options.strength)
 
 
 def can_batch(renderer: DiffusersRenderer) -> bool:

@@ -83,10 +83,10 @@ def run_server(settings: ServerSettings, announce: Callable[[str], None]) -> End
         StorageError: when there is no room for temporary files.
     """
     access = Access(settings.host, settings.key, settings.names)
-    renderers = open_renderers(settings)
+    opened = open_renderers(settings)
     listener = listen(settings.host, settings.port)
     try:
-        service = make_service(settings, renderers)
+        service = make_service(settings, opened)
     except BaseException:
         listener.close()
         raise
@@ -110,12 +110,25 @@ def run_server(settings: ServerSettings, announce: Callable[[str], None]) -> End
     return Ending(server.given_up, app.state.stuck)
 
 
-def make_service(settings: ServerSettings, renderers: list[Renderer]) -> Service:
-    """A service that draws with these renderers, one a device."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The renderers of a service.
+
+    Attributes:
+        front: says what can be drawn, and never draws itself where others do, so that it answers while they load.
+        workers: one a device.
+    """
+
+    front: Renderer
+    workers: tuple[Renderer, ...]
+
+
+def make_service(settings: ServerSettings, opened: Opened) -> Service:
+    """A service that draws with these renderers."""
     spool = Spool()
-    drawers: list[Drawer] = [_drawer(renderer, spool, settings) for renderer in renderers]
+    drawers: list[Drawer] = [_drawer(renderer, spool, settings) for renderer in opened.workers]
     return Service(
-        renderers[0],
+        opened.front,
         drawers,
         spool,
         limits=settings.limits,
@@ -125,7 +138,7 @@ def make_service(settings: ServerSettings, renderers: list[Renderer]) -> Service
     )
 
 
-def open_renderers(settings: ServerSettings) -> list[Renderer]:
+def open_renderers(settings: ServerSettings) -> Opened:
     """The renderer, once for each device; unusable files are reported here, before anybody is told to wait.
 
     Raises:
@@ -139,7 +152,7 @@ def open_renderers(settings: ServerSettings) -> list[Renderer]:
             raise ConfigurationError(
                 f"the renderer {first.name} has no devices to choose; leave --devices out"
             )
-        return [first]
+        return Opened(first, (first,))
     from dataclasses import replace
 
     from genevolve.interpreter.renderers.diffusers import DiffusersRenderer
@@ -147,10 +160,11 @@ def open_renderers(settings: ServerSettings) -> list[Renderer]:
     assert isinstance(first, DiffusersRenderer)
     if problems := first.capabilities.problems:
         raise ConfigurationError(f"{settings.renderer} cannot be used as a renderer: {problems[0]}")
-    return [
-        DiffusersRenderer(first.source.location, replace(first.options, device=device))
-        for device in _devices(settings, first.options.device)
-    ]
+    devices = _devices(settings, first.options.device)
+    location, options = first.source.location, first.options
+    return Opened(
+        first, tuple(DiffusersRenderer(location, replace(options, device=device)) for device in devices)
+    )
 
 
 def _devices(settings: ServerSettings, option: str) -> list[str]:

@@ -94,3 +94,26 @@ def test_a_wrong_key_and_an_impossible_request_are_told_in_words(tmp_path: Path)
             asyncio.run(draw(client(url, folder=tmp_path, key="another-key-0123456789"), program("x")))
         with pytest.raises(GenevolveError, match="too large"):
             asyncio.run(draw(client(url, folder=tmp_path), program("x", side=4080)))
+
+
+def test_the_openai_renderer_draws_with_the_service(tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(png(64, 64))
+    handle = ImageHandle(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), 64, 64, title="red")
+    with serving(ServerSettings(renderer="storyboard", key=KEY)) as (url, service):
+        config = load_config(
+            start=tmp_path,
+            environment={"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{url}/v1"},
+            user_file=tmp_path / "none",
+        )
+        renderer = open_renderer("openai:any?extras=true", config)
+        for references in ((), (handle,)):
+            z = program(
+                "a cat beside the first reference image", references=len(references), seed=5, side=512
+            )
+            assert not renderer.refusals(z)
+            drawn = asyncio.run(draw(renderer, z, *references))
+            assert drawn.image.size == (512, 512)
+        text = service.metrics.exposition().decode()
+    assert 'outcome="ok",route="/v1/images/generations"} 1.0' in text
+    assert 'outcome="ok",route="/v1/images/edits"} 1.0' in text

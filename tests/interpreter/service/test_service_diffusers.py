@@ -25,8 +25,9 @@ from genevolve.interpreter.protocols import CallContext, Rendering
 from genevolve.interpreter.renderers.diffusers import DiffusersRenderer, Options
 from genevolve.interpreter.service.batching import DiffusersDrawer, can_batch
 from genevolve.interpreter.service.jobs import Job
-from genevolve.interpreter.service.limits import Limits
-from genevolve.interpreter.service.server import ServerSettings, open_renderers
+from genevolve.interpreter.service.limits import Limits, Refusal
+from genevolve.interpreter.service.schemas import parse_generate
+from genevolve.interpreter.service.server import ServerSettings, make_service, open_renderers
 from genevolve.interpreter.service.service import Service
 from genevolve.interpreter.service.spool import Spool
 
@@ -366,6 +367,31 @@ def test_weights_that_cannot_be_loaded_make_the_service_say_so(
         assert "retry-after" in answer.headers
 
 
+def test_requests_are_accepted_while_the_weights_load(folders: Callable[[str], Path]) -> None:
+    opened_ = open_renderers(settings(folders("stable_diffusion"), queue=2))
+    service = make_service(settings(folders("stable_diffusion"), queue=2), opened_)
+    (loading,) = opened_.workers
+    assert isinstance(loading, DiffusersRenderer)
+    body = b'{"prompt": "a red apple", "width": 64, "height": 64, "steps": 2}'
+
+    async def work() -> None:
+        with loading._lock:  # what a renderer holds while it loads
+            service.start()
+            jobs = []
+            for name in ("one", "two"):
+                wanted = await asyncio.to_thread(parse_generate, body, service.limits)
+                prepared = await asyncio.wait_for(asyncio.to_thread(service.prepare, wanted), 5)
+                jobs.append(service.submit(name, wanted, prepared))
+            assert service.state == "loading"
+            with pytest.raises(Refusal, match="queue is full"):
+                service.check_room()
+        results = await asyncio.gather(*(job.result for job in jobs))
+        assert all(isinstance(r, Rendering) for r in results)
+        await service.close()
+
+    asyncio.run(work())
+
+
 def test_devices_are_checked_before_anything_is_loaded(folders: Callable[[str], Path]) -> None:
     folder = folders("stable_diffusion")
     with pytest.raises(ConfigurationError, match=r"no such CUDA device|is not a device"):
@@ -374,7 +400,7 @@ def test_devices_are_checked_before_anything_is_loaded(folders: Callable[[str], 
         open_renderers(ServerSettings(renderer=f"diffusers:{folder}?device=cpu", devices=("cpu",)))
     with pytest.raises(ConfigurationError, match="given twice"):
         open_renderers(ServerSettings(renderer=f"diffusers:{folder}", devices=("cpu", "cpu")))
-    (one,) = open_renderers(ServerSettings(renderer=f"diffusers:{folder}", devices=("cpu",)))
+    (one,) = open_renderers(ServerSettings(renderer=f"diffusers:{folder}", devices=("cpu",))).workers
     assert isinstance(one, DiffusersRenderer)
     assert one.options.device == "cpu"
     with pytest.raises(ConfigurationError):
