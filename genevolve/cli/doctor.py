@@ -165,10 +165,23 @@ def _library(config: Config, *, fast: bool) -> Iterator[Line]:
 
 
 def _renderer(config: Config) -> Iterator[Line]:
-    from genevolve.interpreter.renderers.catalog import open_renderer
+    from genevolve.interpreter.renderers.catalog import REMOTE, open_renderer
 
     renderer = open_renderer(config.render.renderer, config)
     yield Line("ok", "renderer", f"{config.render.renderer} ({renderer.version})")
+    if config.render.renderer.partition(":")[0] not in REMOTE:
+        return
+    import asyncio
+
+    from genevolve.interpreter.renderers.remote.common import Examinable
+
+    assert isinstance(renderer, Examinable)
+    for address, problem in asyncio.run(renderer.examine()).items():
+        if problem is None:
+            yield Line("ok", "renderer", f"{address} answers")
+        else:
+            advice = "start it, or correct the address or the key; see docs/renderers.md"
+            yield Line("fail", "renderer", problem, advice)
 
 
 def _import_order() -> Line:

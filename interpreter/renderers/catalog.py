@@ -45,10 +45,10 @@ def open_renderer(spec: str, config: Config | None = None) -> Renderer:
     name, _, argument = spec.strip().partition(":")
     if name in _BUILT_IN:
         return _BUILT_IN[name](argument)
-    if name in _REMOTE:
+    if name in REMOTE:
         from genevolve.interpreter.config import load_config
 
-        return _REMOTE[name](argument, config if config is not None else load_config())
+        return REMOTE[name](argument, config if config is not None else load_config())
     found = _entry_points().get(name)
     if not found:
         raise ConfigurationError(_unknown(name, spec))
@@ -60,7 +60,7 @@ def open_renderer(spec: str, config: Config | None = None) -> Renderer:
 
 def renderer_names() -> tuple[str, ...]:
     """All names that `open_renderer` knows, built in ones first."""
-    built_in = (*_BUILT_IN, *_REMOTE)
+    built_in = (*_BUILT_IN, *REMOTE)
     return (*built_in, *sorted(set(_entry_points()) - set(built_in)))
 
 
@@ -140,12 +140,13 @@ def _fetch_with(config: Config) -> Fetch:
     return fetch
 
 
-_REMOTE: dict[str, Callable[[str, Config], Renderer]] = {
+REMOTE: dict[str, Callable[[str, Config], Renderer]] = {
     "qwen-service": _qwen_service,
     "gemini": _gemini,
     "openai": _openai,
     "comfyui": _comfyui,
 }
+"""Renderers that ask services; each has `examine`, which asks whether they are well."""
 
 
 def _entry_points() -> dict[str, list[metadata.EntryPoint]]:

@@ -111,6 +111,10 @@ class ComfyUIRenderer:
                 found.append(f"the workflow {self.template.name} has no input named for {name}")
         return found
 
+    async def examine(self) -> dict[str, str | None]:
+        """What is wrong with each server, by its address, None where nothing is; asks how it is."""
+        return await self.dispatcher.examine("system_stats")
+
     async def render(self, context: CallContext, z: Z, references: Sequence[ImageHandle]) -> Rendering:
         """Have it drawn. When the task is cancelled, the job is taken out of the queue or interrupted.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from genevolve.grammar.errors import ConfigurationError
@@ -19,6 +20,14 @@ from genevolve.interpreter.protocols import CallContext
 from genevolve.interpreter.redact import Redactor
 from genevolve.interpreter.renderers.remote.dispatch import HEALTH_PATHS, Dispatcher, Server
 from genevolve.interpreter.retry import RetryPolicy
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """A renderer that can tell whether its servers are well without drawing."""
+
+    async def examine(self) -> dict[str, str | None]:
+        """What is wrong with each server, by its address; None where nothing is."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 HEALTH_PATHS = ("/healthz", "/health")
 _HEALTH_SECONDS = 3.0
+_EXAMINATION_SECONDS = 10.0
 _WELL_FOR = 30.0
 """Seconds for which a server that was well is taken to be well."""
 _FIRST_REST, _LONGEST_REST = 1.0, 60.0
@@ -142,6 +143,25 @@ class Dispatcher:
             names = ", ".join(s.url for s in self.servers)
             message = f"{names}: no picture within {seconds:.3g} s{before}"
             raise ServiceError(message, retryable=True) from None
+
+    async def examine(self, path: str | None = None) -> dict[str, str | None]:
+        """What is wrong with each server, by its address; None where nothing is. Nothing is drawn.
+
+        Args:
+            path: must be there and let us in; without one the servers' health is asked.
+        """
+
+        async def one(server: Server) -> str | None:
+            if path is None:
+                return await self._examine(server)
+            try:
+                await server.client.get_bytes(path, seconds=_EXAMINATION_SECONDS)
+            except ServiceError as error:
+                return self.redactor.text(str(error))
+            return None
+
+        found = await asyncio.gather(*(one(server) for server in self.servers))
+        return {server.url: problem for server, problem in zip(self.servers, found, strict=True)}
 
     async def _choose(self, task: _Task) -> Server:
         """The least busy server that is well, counted as busy from here on. Raises `ServiceError` when none is."""

@@ -106,6 +106,13 @@ class GeminiRenderer:
             return [f"Gemini draws the shapes {', '.join(RATIOS)}; {width}x{height} is far from all of them"]
         return []
 
+    async def examine(self) -> dict[str, str | None]:
+        """What is wrong with each server, by its address, None where nothing is.
+
+        It asks for the model, which needs a valid key.
+        """
+        return await self.dispatcher.examine(f"v1beta/models/{self.model}")
+
     async def render(self, context: CallContext, z: Z, references: Sequence[ImageHandle]) -> Rendering:
         """Have it drawn. A cancelled task closes the connection at once.
 

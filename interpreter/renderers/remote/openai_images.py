@@ -130,6 +130,13 @@ class OpenAIRenderer:
             )
         return found
 
+    async def examine(self) -> dict[str, str | None]:
+        """What is wrong with each server, by its address, None where nothing is.
+
+        It asks for the list of models, which needs a valid key.
+        """
+        return await self.dispatcher.examine("models")
+
     async def render(self, context: CallContext, z: Z, references: Sequence[ImageHandle]) -> Rendering:
         """Have it drawn. A cancelled task closes the connection at once.
 

@@ -111,6 +111,10 @@ class QwenServiceRenderer:
             )
         return found
 
+    async def examine(self) -> dict[str, str | None]:
+        """What is wrong with each server, by its address, None where nothing is; asks for its health."""
+        return await self.dispatcher.examine()
+
     async def render(self, context: CallContext, z: Z, references: Sequence[ImageHandle]) -> Rendering:
         """Have it drawn. A cancelled task closes the connection at once.
 

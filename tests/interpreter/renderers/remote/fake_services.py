@@ -184,6 +184,14 @@ class GeminiService(Service):
         super().__init__()
 
     def routes(self, app: FastAPI) -> None:
+        @app.get("/v1beta/models/{name}")
+        async def model_info(name: str, request: Request) -> Response:
+            if request.headers.get("x-goog-api-key") != self.KEY:
+                return _google_error(
+                    400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."
+                )
+            return JSONResponse({"name": f"models/{name}"})
+
         @app.post("/v1beta/models/{call}")
         async def generate(call: str, request: Request) -> Response:
             seen = await self.see(request)
@@ -241,6 +249,12 @@ class OpenAIService(Service):
         @app.post("/v1/images/edits")
         async def edits(request: Request) -> Response:
             return await self._images(request, edits=True)
+
+        @app.get("/v1/models")
+        async def models(request: Request) -> Response:
+            if self.strict and request.headers.get("authorization") != f"Bearer {self.KEY}":
+                return _openai_error(401, "invalid_api_key", "Incorrect API key provided.")
+            return JSONResponse({"object": "list", "data": [{"id": "gpt-image-1.5", "object": "model"}]})
 
         @app.get("/files/{name}")
         async def files(name: str) -> Response:

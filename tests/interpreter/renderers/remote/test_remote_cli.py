@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_services import WORKFLOW, ComfyService, GeminiService, QwenService
+from fake_services import WORKFLOW, ComfyService, GeminiService, OpenAIService, QwenService
 from PIL import Image
 from remote_cases import picture_file, until
 
@@ -207,3 +207,45 @@ class TestSettings:
 
     def test_the_names_are_known(self) -> None:
         assert {"qwen-service", "gemini", "openai", "comfyui"} <= set(renderer_names())
+
+
+class TestDoctor:
+    def lines(self, capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = json.loads(capsys.readouterr().out)
+        return [line for line in found if line["subject"] == "renderer"]
+
+    def test_services_are_asked(
+        self, cover: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with QwenService() as well, QwenService() as ill:
+            ill.well = False
+            monkeypatch.setenv("GENEVOLVE_RENDER_RENDERER", f"qwen-service:{well.url},{ill.url}")
+            assert run_command_line(["doctor", "--fast", "--json"]) == SERVICE_FAILED
+            assert well.requests == []
+        lines = self.lines(capsys)
+        assert [line["status"] for line in lines] == ["ok", "ok", "fail"]
+        assert "503" in lines[2]["found"]
+        assert "start it" in lines[2]["advice"]
+
+    def test_a_wrong_key_is_found_out(
+        self, cover: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with GeminiService() as gemini, OpenAIService() as openai, ComfyService() as comfy:
+            monkeypatch.setenv("GEMINI_BASE_URL", gemini.url)
+            monkeypatch.setenv("OPENAI_BASE_URL", openai.url)
+            (cover.parent / "flow.json").write_text(json.dumps(WORKFLOW))
+            (cover.parent / "genevolve.toml").write_text(
+                f'[render.comfyui]\nurl = "{comfy.url}"\ninputs = {{ prompt = "6.text" }}\n'
+            )
+            for spec, right in (("gemini", GeminiService.KEY), ("openai:gpt-image-1.5", OpenAIService.KEY)):
+                monkeypatch.setenv("GENEVOLVE_RENDER_RENDERER", spec)
+                for key, status in (("a-wrong-key-0123456789", "fail"), (right, "ok")):
+                    monkeypatch.setenv("GEMINI_API_KEY", key)
+                    monkeypatch.setenv("OPENAI_API_KEY", key)
+                    run_command_line(["doctor", "--fast", "--json"])
+                    lines = self.lines(capsys)
+                    assert [line["status"] for line in lines] == ["ok", status]
+                    assert key not in json.dumps(lines)
+            monkeypatch.setenv("GENEVOLVE_RENDER_RENDERER", "comfyui:flow.json")
+            run_command_line(["doctor", "--fast", "--json"])
+            assert [line["status"] for line in self.lines(capsys)] == ["ok", "ok"]
