@@ -451,6 +451,8 @@ def _path(text: str, folder: Path) -> Path:
 
 def _model(text: str, folder: Path) -> str:
     """A name or `kind:name`; a name that is a folder beside the configuration becomes an absolute path."""
+    if "://" in text:  # the address of a service: what follows its last colon is a port
+        return text
     kind, colon, name = text.rpartition(":")
     if name.startswith(("./", "../", "~")) or (len(name) > 1 and (folder / name).is_dir()):
         return f"{kind}{colon}{_path(name, folder)}"

@@ -199,6 +199,13 @@ class TestSettings:
         assert config.render.comfyui["workflow"] == tmp_path / "flows" / "a.json"
         assert config.to_dict()["render.comfyui"] == {"workflow": str(tmp_path / "flows" / "a.json")}
 
+    def test_a_port_is_no_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "8001").mkdir()
+        file = tmp_path / "genevolve.toml"
+        file.write_text("[render]\nrenderer = 'qwen-service:http://host:8001'\n")
+        config = load_config(file=file, environment={})
+        assert config.render.renderer == "qwen-service:http://host:8001"
+
     def test_renderers_share_a_rate(self) -> None:
         config = Config(render=RenderSettings(rpm=1000.0))
         one = open_renderer("qwen-service:http://127.0.0.1:9", config)
