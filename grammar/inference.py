@@ -384,7 +384,10 @@ class Inference:
         near = self.suggest(call.name, of_kind) or self.suggest(call.name, self.environment.signatures)
         what = "predicate" if predicate else "tool"
         notes: tuple[str, ...] = ()
-        if call.name in self.facts.names:
+        absent = self.environment.why_absent(call.name)
+        if absent is not None:
+            notes, near = (absent,), None
+        elif call.name in self.facts.names:
             self._meant(call.name)
             notes = (f"'{call.name}' is a name of this program; names are not called",)
         elif near is None:

@@ -6,7 +6,7 @@ The checker knows tools only by their `Signature`; what a tool does is the inter
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -115,6 +115,15 @@ class Environment:
     max_calls: int = 10
     max_references: int = 5
     max_prompt_chars: int = 20_000
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Why a tool that one may expect is not there; a name ending in `*` stands for all that begin so."""
+
+    def why_absent(self, name: str) -> str | None:
+        """Why there is no tool of that name, when more is known than that there is none."""
+        if name in self.absent:
+            return self.absent[name]
+        starts = (s for s in self.absent if s.endswith("*") and name.startswith(s[:-1]))
+        return next((self.absent[s] for s in starts), None)
 
     def with_tools(self, extra: Iterable[Signature]) -> Environment:
         """This environment with more tools; a name that exists already is an error."""
@@ -123,9 +132,7 @@ class Environment:
             if s.name in signatures:
                 raise ValueError(f"a tool named {s.name!r} is registered already")
             signatures[s.name] = s
-        return Environment(
-            signatures, self.skills, self.max_calls, self.max_references, self.max_prompt_chars
-        )
+        return replace(self, signatures=signatures)
 
     def predicates(self) -> Iterator[Signature]:
         """The signatures that can stand in `require`."""

@@ -21,6 +21,7 @@ from genevolve.grammar.errors import ConfigurationError
 from genevolve.grammar.suggest import closest, did_you_mean, listed
 from genevolve.interpreter.budget import Budget
 from genevolve.interpreter.keys import Secrets, read_services
+from genevolve.interpreter.mcp.settings import McpServer, McpSettings, parse_servers
 from genevolve.interpreter.redact import is_secret_name
 
 FILE_NAME = "genevolve.toml"
@@ -32,8 +33,8 @@ _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]i?)?B?", re.IGNORECASE)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 Kind: TypeAlias = Literal[
-    "text", "texts", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model", "comfyui"
-]
+    "text", "texts", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model", "comfyui", "mcp"
+]  # fmt: skip
 
 
 class Setting(NamedTuple):
@@ -89,6 +90,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "machine.concurrency": Setting("int", "calls that run at the same time", least=1),
         "machine.timeout": Setting("seconds", "seconds that one call may take", least=0.001),
         "machine.retries": Setting("int", "how often a call that failed is tried again"),
+        "mcp.servers": Setting("mcp", "MCP servers whose tools programs may call; see docs/mcp.md"),
         "prices": Setting("prices", "money per call, by the tool's name"),
     }
 )
@@ -197,6 +199,7 @@ class Config:
     cache: CacheSettings = field(default_factory=CacheSettings)
     runs: RunSettings = field(default_factory=RunSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
+    mcp: McpSettings = field(default_factory=McpSettings)
     prices: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     secrets: Secrets = field(default_factory=Secrets, compare=False)
     endpoints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
@@ -409,8 +412,8 @@ def _convert(value: object, setting: Setting, folder: Path) -> object:
             return _bytes(value, setting)
         case "prices":
             return _prices(value)
-        case "comfyui":
-            return _comfyui(value, folder)
+        case "comfyui" | "mcp":
+            return (_comfyui if setting.kind == "comfyui" else parse_servers)(value, folder)
         case _:
             return _number(value, setting)
 
@@ -563,6 +566,7 @@ def _build(
         cache=CacheSettings(**section("cache")),
         runs=RunSettings(**runs),
         machine=MachineSettings(**section("machine")),
+        mcp=McpSettings(**section("mcp")),
         prices=prices,
         secrets=secrets,
         endpoints=endpoints,
@@ -583,6 +587,8 @@ def _plain(value: object) -> object:
     match value:
         case Path():
             return str(value)
+        case McpServer():
+            return {k: _plain(v) for k, v in value._asdict().items()}
         case tuple():
             return [_plain(v) for v in value]
         case Mapping():

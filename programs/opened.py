@@ -25,7 +25,10 @@ RENDERER = "renderer"
 
 
 class OpenedMachine(Machine):
-    """A `Machine` made from a `Config`. `close()` it, or use it in a `with` block; closing twice is fine."""
+    """A `Machine` made from a `Config`. `close()` it, or use it in a `with` block; closing twice is fine.
+
+    `absent` says why tools that programs may expect are not there; `closing` is closed with the machine.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,8 @@ class OpenedMachine(Machine):
         renderer: Renderer,
         *,
         verbose: bool = False,
+        absent: Mapping[str, str] | None = None,
+        closing: Sequence[object] = (),
     ) -> None:
         cache = None
         if config.cache.enabled:
@@ -52,12 +57,19 @@ class OpenedMachine(Machine):
             verbose=verbose,
         )
         self.config = config
-        self._opened: tuple[object, ...] = (*tools, renderer, *([cache] if cache is not None else []))
+        self._absent = dict(absent or {})
+        self._opened: tuple[object, ...] = (
+            *closing,
+            *tools,
+            renderer,
+            *([cache] if cache is not None else []),
+        )
 
     def environment(self, **limits: int) -> Environment:
         """What programs for this machine are checked against; the limit of calls is the budget's."""
         calls = self.config.budget.calls
-        return super().environment(**({} if calls is None else {"max_calls": calls}) | limits)
+        environment = super().environment(**({} if calls is None else {"max_calls": calls}) | limits)
+        return replace(environment, absent=self._absent) if self._absent else environment
 
     @property
     def record_folder(self) -> Path | None:

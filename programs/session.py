@@ -18,6 +18,7 @@ from genevolve.interpreter.config import Config, load_config
 from genevolve.programs.skillbook import load_infos, load_skills
 
 if TYPE_CHECKING:
+    from genevolve.interpreter.mcp.catalog import McpTools
     from genevolve.interpreter.protocols import Renderer, Tool
     from genevolve.interpreter.tools.function_tool import FunctionTool
     from genevolve.programs.opened import OpenedMachine
@@ -34,6 +35,7 @@ def open_environment(
     *,
     config_file: str | Path | None = None,
     flags: Mapping[str, object] | None = None,
+    ask: bool = False,
 ) -> Environment:
     """What programs are checked against: built-in tools, tools declared in this process, skills, limits.
 
@@ -41,17 +43,26 @@ def open_environment(
         config: The settings; by default they are read as `load_config` reads them.
         config_file: The project's file, instead of searching for it.
         flags: Settings by dotted name, stronger than all others.
+        ask: Whether MCP servers are asked for their tools. Otherwise none is started: their tools are those that they
+            listed when a run or `genevolve doctor` last asked them.
 
     Raises:
         ConfigurationError: A setting or a skill is wrong.
+        ServiceError: An MCP server was asked, does not answer, and what its tools are was never known.
     """
     settings = config if config is not None else load_config(file=config_file, flags=flags)
     signatures = (*TOOLS, *(tool.signature for tool in _declared()))
     prices = settings.prices
+    absent: Mapping[str, str] = {}
+    if settings.mcp.servers:
+        from genevolve.interpreter.mcp.catalog import known_signatures
+
+        known, absent = known_signatures(settings, [s.name for s in (*PREDICATES, *signatures)], ask=ask)
+        signatures = (*signatures, *known)
     priced = [replace(s, price=prices[s.name]) if s.name in prices else s for s in signatures]
     skills = load_infos(settings.skills.folders, override=settings.skills.override)
     limits = {} if settings.budget.calls is None else {"max_calls": settings.budget.calls}
-    return Environment({s.name: s for s in (*PREDICATES, *priced)}, skills, **limits)
+    return Environment({s.name: s for s in (*PREDICATES, *priced)}, skills, **limits, absent=absent)
 
 
 def open_machine(
@@ -76,6 +87,7 @@ def open_machine(
 
     Raises:
         ConfigurationError: A setting, a skill, a folder or the renderer is wrong.
+        ServiceError: An MCP server does not answer, and what its tools are was never known.
         StorageError: The library's index cannot be opened.
     """
     from genevolve.interpreter.renderers.catalog import open_renderer
@@ -87,6 +99,13 @@ def open_machine(
     builtin = _builtin_tools(settings, program_folder, samples=samples)
     try:
         everything = [*builtin, *_declared(), *tools]
+        served = _served_tools(settings, everything)
+        if served is not None:
+            builtin_and_served = (*everything, *served.tools)
+            return OpenedMachine(
+                settings, builtin_and_served, skills, drawn_by,
+                verbose=verbose, absent=served.absent, closing=[served],
+            )  # fmt: skip
         return OpenedMachine(settings, everything, skills, drawn_by, verbose=verbose)
     except BaseException:
         close_all(builtin)
@@ -114,6 +133,15 @@ def _declared() -> tuple[FunctionTool, ...]:
     module = sys.modules.get("genevolve.interpreter.tools.function_tool")
     declared: tuple[FunctionTool, ...] = module.declared_tools() if module is not None else ()
     return declared
+
+
+def _served_tools(config: Config, others: Sequence[Tool]) -> McpTools | None:
+    """The tools of the configured MCP servers, connected."""
+    if not config.mcp.servers:
+        return None
+    from genevolve.interpreter.mcp.catalog import open_tools
+
+    return open_tools(config, [*(p.name for p in PREDICATES), *(t.signature.name for t in others)])
 
 
 def _builtin_tools(config: Config, program_folder: Path | None, *, samples: bool) -> list[Tool]:

@@ -69,9 +69,13 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_target(arguments.out, ".png")
     config = load_config(file=arguments.config, flags=machine_flags(arguments))
-    # What can be said of the program alone is said before any library or renderer is opened.
-    require_sound(program, open_environment(config))
+    # What can be said of the program alone is said before any library or renderer is opened. Which tools MCP servers
+    # have is known only when they were asked.
+    if not config.mcp.servers:
+        require_sound(program, open_environment(config))
     with open_machine(config, program_folder=folder, verbose=arguments.verbose) as machine:
+        if config.mcp.servers:
+            require_sound(program, machine.environment())
         if arguments.dry_run:
             return _show_plan(machine, program, values, as_json=arguments.json)
         record = config.runs.folder if config.runs.record else None

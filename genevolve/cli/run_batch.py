@@ -176,7 +176,7 @@ def _source(arguments: argparse.Namespace, config: Config) -> tuple[Program | li
     if len(arguments.programs) != 1:
         raise AuthorError("--input takes one program, which runs for each row")
     program, base = load_program(arguments.programs[0])
-    environment = open_environment(config)
+    environment = open_environment(config, ask=True)
     require_sound(program, environment)
     _refuse_holes(program.checked(environment))
     return program, base

@@ -1,6 +1,7 @@
 """Serve a part of genevolve to other programs.
 
 genevolve serve renderer [--renderer SPEC] [--host HOST] [--port PORT]   a renderer behind HTTP; see docs/serving.md
+genevolve serve mcp [--http HOST:PORT]   check, run and search for MCP clients; see docs/mcp.md
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from genevolve.cli.app import Command, CommandModule
 
 SERVICES: dict[str, Command] = {
     "renderer": Command("serve_renderer", "a renderer behind HTTP: queue, health, metrics"),
+    "mcp": Command("serve_mcp", "check, run and search for MCP clients, over stdio or HTTP"),
 }
 """What can be served: a module of this package with `configure` and `execute`, as commands have them."""
 

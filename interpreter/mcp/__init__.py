@@ -1,0 +1,1 @@
+"""Tools of MCP servers as typed tools of the language."""
