@@ -10,17 +10,25 @@ from contextlib import contextmanager
 import uvicorn
 from service_process import until
 
+from genevolve.interpreter.protocols import Renderer
 from genevolve.interpreter.service.app import create_app
 from genevolve.interpreter.service.auth import Access
 from genevolve.interpreter.service.protocol import GuardedProtocol
-from genevolve.interpreter.service.server import ServerSettings, listen, make_service, open_renderers
+from genevolve.interpreter.service.server import (
+    Opened,
+    ServerSettings,
+    listen,
+    make_service,
+    open_renderers,
+)
 from genevolve.interpreter.service.service import Service
 
 
 @contextmanager
-def serving(settings: ServerSettings) -> Iterator[tuple[str, Service]]:
-    """The URL and the service, loaded."""
-    service = make_service(settings, open_renderers(settings))
+def serving(settings: ServerSettings, renderer: Renderer | None = None) -> Iterator[tuple[str, Service]]:
+    """The URL and the service, loaded; with this renderer instead of the one that the settings name."""
+    opened = open_renderers(settings) if renderer is None else Opened(renderer, (renderer,))
+    service = make_service(settings, opened)
     app = create_app(service, Access(settings.host, settings.key))
     listener = listen(settings.host, 0)
     server = uvicorn.Server(
