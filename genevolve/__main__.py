@@ -7,9 +7,12 @@ import sys
 
 def main() -> int:
     """Run the command line with the process's arguments; returns the exit code."""
-    from genevolve.cli.app import run_command_line
+    try:
+        from genevolve.cli.app import run_command_line
 
-    return run_command_line(sys.argv[1:])
+        return run_command_line(sys.argv[1:])
+    except KeyboardInterrupt:  # before or after the command itself, which says that it was interrupted
+        return 130
 
 
 if __name__ == "__main__":

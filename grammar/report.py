@@ -11,6 +11,7 @@ from typing import Any
 
 from genevolve.grammar.codes import CODES
 from genevolve.grammar.diagnostics import Diagnostic, Findings, Fix, Severity
+from genevolve.grammar.display import harmless
 from genevolve.grammar.report_text import summary, to_text
 from genevolve.grammar.span import Source, Span
 
@@ -105,6 +106,8 @@ def _command(source: Source, diagnostic: Diagnostic) -> str:
 
 
 def _data(text: str) -> str:
+    # A log is read on terminals, too.
+    text = "".join(c if c in "\r\n" or c.isprintable() else harmless(c) for c in text)
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

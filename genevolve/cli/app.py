@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
 from genevolve.grammar.errors import (
@@ -43,7 +45,8 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("replay", "run a recorded run again, without any network"),
     "extract": Command("extract", "give back the program that a picture carries"),
     "library": Command("library", "index and search your own documents and images"),
-    "serve": Command("serve", "serve a renderer to other programs, over HTTP"),
+    "experience": Command("experience", "look into the experience store, and look after it"),
+    "serve": Command("serve", "serve a renderer, or genevolve itself to MCP clients"),
     "doctor": Command("doctor", "check what is installed and configured"),
     "init": Command("init", "start a project: configuration, a first program, a pre-commit hook"),
 }
@@ -64,13 +67,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit."""
-        self.exit(USAGE, f"{self.prog}: {message}\ntry '{self.prog} --help'\n")
+        from genevolve.cli.output import printable
+
+        self.exit(USAGE, f"{self.prog}: {printable(message)}\ntry '{self.prog} --help'\n")
 
 
 def run_command_line(argv: Sequence[str]) -> int:
     """Run one command and return its exit code. Nothing but a bug of ours escapes as an exception."""
+    _prepare_streams()
     try:
-        return _dispatch(list(argv))
+        outcome = _dispatch(list(argv))
+        # What is still buffered meets a full disk or a closed pipe here, where it can be told.
+        sys.stdout.flush()
+        return outcome
     except SystemExit as stop:  # argparse: --help and usage errors
         return int(stop.code or 0)
     except KeyboardInterrupt:
@@ -78,12 +87,12 @@ def run_command_line(argv: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`genevolve … | head`): not an error of anybody.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return OK
     except GenevolveError as error:
         return _report(error)
     except OSError as error:
+        _drop_output()
         _say(f"{error.filename or 'input/output'}: {error.strerror or error}")
         return WRONG_INPUT
     except Exception as error:
@@ -94,6 +103,25 @@ def run_command_line(argv: Sequence[str]) -> int:
             "This is a bug in genevolve. GENEVOLVE_DEBUG=1 shows where it happened; please report it."
         )
         return SERVICE_FAILED
+
+
+def _prepare_streams() -> None:
+    """What a terminal's encoding lacks is printed as an escape, and closed streams swallow what goes there."""
+    # Python leaves None where a stream is closed, whatever its types say.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for the whole process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, or Python would fail on it once more when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -122,7 +150,7 @@ def _dispatch(argv: list[str]) -> int:
 def _print_overview() -> None:
     print("usage: genevolve <command> [options]\n\nImage requests as typed programs.\n\ncommands:")
     for name, command in COMMANDS.items():
-        print(f"  {name:<10}{command.summary}")
+        print(f"  {name:<11}{command.summary}")
     print("\n'genevolve <command> --help' tells more. Documentation: docs/ in the source, README.md first.")
 
 

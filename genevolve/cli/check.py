@@ -8,7 +8,7 @@ import sys
 from genevolve.cli.app import OK, WRONG_INPUT
 from genevolve.cli.files import replace_file
 from genevolve.cli.inputs import Input, collect
-from genevolve.cli.output import FORMATS, print_findings
+from genevolve.cli.output import FORMATS, print_findings, printable
 from genevolve.grammar.checker import check
 from genevolve.grammar.diagnostics import Findings, Severity, ordered
 from genevolve.grammar.parser import parse
@@ -64,7 +64,7 @@ def _check(program: Input, environment: Environment, *, fix: bool) -> Findings:
         if not count:
             break
         replace_file(program.path, text.encode())
-        print(f"fixed {count} in {program.name}", file=sys.stderr)
+        print(printable(f"fixed {count} in {program.name}"), file=sys.stderr)
         findings = check_bytes(text.encode(), program.name, environment)
     return findings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genevolve.cli.app import OK
 from genevolve.cli.files import replace_file
-from genevolve.cli.output import print_json, printable
+from genevolve.cli.output import print_exactly, print_json, printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,5 +34,5 @@ def execute(arguments: argparse.Namespace) -> int:
         # On a terminal a stranger's program must not move the cursor; into a pipe it goes as it is.
         print(printable(text).rstrip("\n"))
     else:
-        sys.stdout.write(text)
+        print_exactly(text)
     return OK

@@ -9,7 +9,7 @@ import sys
 from genevolve.cli.app import OK, WRONG_INPUT
 from genevolve.cli.files import replace_file
 from genevolve.cli.inputs import Input, collect
-from genevolve.cli.output import print_findings
+from genevolve.cli.output import print_exactly, print_findings, printable
 from genevolve.grammar.diagnostics import Findings
 from genevolve.grammar.formatter import format_tree
 from genevolve.grammar.parser import parse
@@ -37,15 +37,15 @@ def execute(arguments: argparse.Namespace) -> int:
         differs = formatted != before
         changed += differs
         if arguments.diff and differs:
-            sys.stdout.writelines(_unified(before, formatted, program.name))
+            print_exactly("".join(_unified(before, formatted, printable(program.name))))
         if program.path is None and not (arguments.check or arguments.diff):
-            sys.stdout.write(formatted)
+            print_exactly(formatted)
         elif program.path is not None and differs:
             if arguments.check or arguments.diff:
-                print(f"would change {program.name}", file=sys.stderr)
+                print(printable(f"would change {program.name}"), file=sys.stderr)
             else:
                 replace_file(program.path, formatted.encode())
-                print(f"formatted {program.name}", file=sys.stderr)
+                print(printable(f"formatted {program.name}"), file=sys.stderr)
     if changed and (arguments.check or arguments.diff):
         outcome = WRONG_INPUT
     return outcome

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genevolve.cli.app import OK
 from genevolve.cli.files import replace_file
+from genevolve.cli.output import printable
 from genevolve.grammar.errors import AuthorError
 
 _CONFIGURATION = """\
@@ -90,10 +91,10 @@ def execute(arguments: argparse.Namespace) -> int:
     for name, text in _FILES.items():
         path = folder / name
         if path.exists():
-            print(f"kept    {path} (it exists)")
+            print(printable(f"kept    {path} (it exists)"))
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())
-        print(f"wrote   {path}")
-    print(f"next:   genevolve run {folder / 'first.gprog'} --out first.png")
+        print(printable(f"wrote   {path}"))
+    print(printable(f"next:   genevolve run {folder / 'first.gprog'} --out first.png"))
     return OK

@@ -31,13 +31,19 @@ def collect(paths: Iterable[str]) -> Iterator[Input]:
     seen: set[Path] = set()
     for given in paths:
         if given == "-":
-            yield Input(sys.stdin.buffer.read(_READ_LIMIT), "<stdin>", None)
+            yield Input(_standard_input(), "<stdin>", None)
             continue
         for path in expand(Path(given)):
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
                 yield read_input(path)
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise AuthorError("<stdin>: standard input is closed")
+    return sys.stdin.buffer.read(_READ_LIMIT)
 
 
 def read_input(path: Path) -> Input:

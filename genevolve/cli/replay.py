@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from genevolve.cli.app import OK
-from genevolve.cli.output import print_json
+from genevolve.cli.output import print_exactly, print_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     run = replay(arguments.record)
     if arguments.z:
-        sys.stdout.write(run.z.to_json())
+        print_exactly(run.z.to_json())
     elif arguments.json:
         print_json({"digest": run.z.digest, "same": True, "z": run.z.to_dict()})
     else:
