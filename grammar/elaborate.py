@@ -25,7 +25,7 @@ from genevolve.grammar.builtins import PREDICATES, RENDER_SETTINGS
 from genevolve.grammar.diagnostics import Diagnostic
 from genevolve.grammar.errors import InternalError, ProgramError
 from genevolve.grammar.layout import MARK, clean_value, join_lines, sound
-from genevolve.grammar.ordinals import ORDINALS, find_protocol_breaks, ordinal_phrase
+from genevolve.grammar.ordinals import ORDINALS, find_protocol_breaks, ordinal_before, ordinal_phrase
 from genevolve.grammar.span import NOWHERE, Source, Span
 from genevolve.grammar.tree import (
     Argument,
@@ -311,6 +311,9 @@ class _Scope:
         ordinal = self.ordinals[name]
         if ordinal > len(ORDINALS):
             raise self.error("GP403", f"there is no word for reference image {ordinal}", span)
+        if (counted := ordinal_before(said)) is not None:
+            message = f"the prompt counts the reference image '{name}' by hand: “{counted} {{{name}}}”"
+            raise self.error("GP401", message, span)
         phrase = ordinal_phrase(ordinal)
         if _ARTICLE.search(said):
             return phrase.removeprefix("the ")

@@ -118,6 +118,25 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 ) + tuple(("GP401", re.compile(pattern)) for pattern in _CHINESE)
 
 
+_COUNTS = re.compile(
+    rf"{_WORD_STARTS}(?:the )?(?:{_ORDINAL}|{_LAST})(?:{_GAP}{_CARDINAL})?{_GAP}\Z", re.IGNORECASE
+)
+_LONGEST_COUNT = 200
+
+
+def ordinal_before(text: str) -> str | None:
+    """The written ordinal that a text ends with: what counts the reference that follows it, against the protocol.
+
+    >>> ordinal_before("A kite, and behind it the second ")
+    'the second'
+    >>> ordinal_before("A second kite like ") is None
+    True
+    """
+    tail = text[-_LONGEST_COUNT:]
+    match = _COUNTS.search(_fold(tail)[0])
+    return match.group().strip() if match is not None else None
+
+
 def find_protocol_breaks(text: str) -> list[ProtocolBreak]:
     """Written ordinals, image ids and URLs in a text, in order, none overlapping another.
 

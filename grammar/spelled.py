@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from genevolve.grammar.diagnostics import Diagnostic, Edit, Fix
-from genevolve.grammar.facts import Facts
-from genevolve.grammar.ordinals import ORDINALS, ProtocolBreak, find_protocol_breaks
+from genevolve.grammar.facts import UNKNOWN_TEXT, Facts
+from genevolve.grammar.ordinals import ORDINALS, ProtocolBreak, find_protocol_breaks, ordinal_before
 from genevolve.grammar.span import Span
 from genevolve.grammar.tree import Expression, Interpolation, String
 
@@ -39,16 +39,16 @@ class _Stretch(NamedTuple):
 
 def find_spelled(text: Expression, what: str, facts: Facts, *, in_prompt: bool) -> list[Diagnostic]:
     """GP401, GP404 and GP405 of a text; `what` is what messages call it."""
+    found = _counted(text, what, facts) if in_prompt and isinstance(text, String) else []
     known = facts.text(text)
     if _PLAIN.fullmatch(known):
         lower = known.lower()
         if not any(trace in lower for trace in _TRACES):
-            return []
+            return found
     breaks = find_protocol_breaks(known)
     if not breaks:
-        return []
+        return found
     places = _Places(text, facts)
-    found = []
     for item in breaks:
         if item.code == "GP405":  # what ends a sentence does not end a URL
             item = item._replace(found=item.found.rstrip(".,;:!?)]}"))
@@ -65,6 +65,26 @@ def find_spelled(text: Expression, what: str, facts: Facts, *, in_prompt: bool) 
         why = "ids are for tools" if item.code == "GP404" else "a generator opens no URLs"
         instead = "bind the image with 'ref' and write its name in braces" if in_prompt else "say it in words"
         found.append(Diagnostic(item.code, f"{what} {said}", span, (*notes, f"{why}; {instead}")))
+    return found
+
+
+def _counted(text: String, what: str, facts: Facts) -> list[Diagnostic]:
+    """GP401 for references that are counted by hand before their name: `the second {tower}`."""
+    found = []
+    before = ""
+    for part in text.parts:
+        if isinstance(part, str):
+            before += part
+            continue
+        binding = facts.names.get(part.name)
+        if binding is None or binding.kind != "ref":
+            before += facts.text(String((part,), ""))
+            continue
+        if (ordinal := ordinal_before(before)) is not None:
+            message = f"{what} counts the reference '{part.name}' by hand: '{ordinal} {{{part.name}}}'"
+            note = "the name in braces becomes 'the first reference image' and so on; leave the ordinal out"
+            found.append(Diagnostic("GP401", message, part.span, (note,)))
+        before = UNKNOWN_TEXT
     return found
 
 

@@ -230,6 +230,12 @@ def test_a_value_cannot_complete_a_phrase_that_the_author_began() -> None:
     assert found == [("GP401", "{n}"), ("GP401", "{k}"), ("GP404", "{i}")]
 
 
+def test_a_value_cannot_count_a_reference() -> None:
+    source = Source('request "A kite."\nprompt "A kite, {said} {kite}."')
+    found = fault(parse(source).tree, {"said": "like the second"}, "kite", source=source)
+    assert found == [("GP401", "{kite}")]
+
+
 def test_a_whole_prompt_from_a_name_is_judged_too() -> None:
     source = Source('request "x" prompt p')
     assert fault(tree_of(source.text), {"p": "reference 2"}, source=source) == [("GP401", "p")]

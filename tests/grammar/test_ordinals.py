@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genevolve.grammar.ordinals import find_protocol_breaks, ordinal_phrase
+from genevolve.grammar.builtins import builtin_environment
+from genevolve.grammar.checker import check
+from genevolve.grammar.ordinals import find_protocol_breaks, ordinal_before, ordinal_phrase
+from genevolve.grammar.parser import parse
+from genevolve.grammar.span import Source
 
 BREAKS = [
     ("GP401", "the first reference image"),
@@ -155,3 +159,31 @@ def test_hostile_repetition_stays_linear(piece: str) -> None:
     find_protocol_breaks(large)
     end = time.perf_counter()
     assert end - middle < 40 * (middle - start) + 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "ordinal"),
+    [
+        ("behind it the second ", "the second"),
+        ("from the Second\n   ", "the Second"),
+        ("the last ", "the last"),
+        ("the 2nd ", "the 2nd"),
+        ("a second kite like ", None),
+        ("it lasted a second. ", None),
+        ("the wayfirst ", None),
+        ("", None),
+    ],
+)
+def test_an_ordinal_before_a_reference(text: str, ordinal: str | None) -> None:
+    assert ordinal_before(text) == (ordinal and " ".join(ordinal.split()))
+
+
+def test_a_reference_counted_by_hand_is_told_at_its_name() -> None:
+    source = (
+        'request "A kite."\nlet kites = image_search("kite")\nref kite = kites[0] for "the shape"\n'
+        'prompt "A kite, like the second {kite}."\n'
+    )
+    checked = check(parse(Source(source, "kite.gprog")), builtin_environment({}))
+    (found,) = [d for d in checked.diagnostics if d.code == "GP401"]
+    assert source[found.span.start : found.span.end] == "{kite}"
+    assert "the second {kite}" in found.message
