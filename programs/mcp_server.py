@@ -11,21 +11,25 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resources import TextResource
 from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import Field
 
 from genevolve.grammar.codes import CODES, explain
 from genevolve.grammar.diagnostics import Findings
-from genevolve.grammar.errors import GenevolveError, ProgramError
+from genevolve.grammar.errors import (
+    AuthorError,
+    ConfigurationError,
+    GenevolveError,
+    ProgramError,
+    ServiceError,
+)
 from genevolve.grammar.reader import MAX_BYTES
 from genevolve.grammar.report import to_dict
 from genevolve.interpreter.run import Run, version
@@ -52,7 +56,12 @@ skills and settings in force, and genevolve://programs for examples. Write a pro
 it has no errors, then run it with run_program. explain tells what a diagnostic code means.
 """
 
-Text = Annotated[str, Field(max_length=MAX_BYTES, description="the text of a .gprog program")]
+# Only told: the parser refuses longer ones with a diagnostic, which says more than the SDK would.
+Text = Annotated[
+    str, Field(description="the text of a .gprog program", json_schema_extra={"maxLength": MAX_BYTES})
+]
+
+Request = Annotated[str, Field(max_length=8 * 1024, description="an image request")]
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,6 @@ class ServiceLimits:
     checks: int = 4
     image_bytes: int = 8 * 1024 * 1024
     parameter_chars: int = 64 * 1024
-    query_chars: int = 8 * 1024
 
 
 class Desk:
@@ -99,12 +107,15 @@ class Desk:
         async with self._checks:
             return await _aside(lambda: Program.parse(text, "program.gprog").format())
 
-    async def run(self, text: str, parameters: Mapping[str, object], *, render: bool) -> Run:
-        """Run a program. Raises what `Machine.run` raises, and `ToolError` when there is no room."""
+    async def run(self, text: str, parameters: Mapping[str, object], *, render: bool) -> CallToolResult:
+        """Run a program; its outcome as clients get it.
+
+        Raises what `Machine.run` raises, and `ServiceError` when there is no room.
+        """
         if len(json.dumps(parameters)) > self.limits.parameter_chars:
-            raise ToolError(f"the parameters are longer than {self.limits.parameter_chars:,} characters")
+            raise AuthorError(f"the parameters are longer than {self.limits.parameter_chars:,} characters")
         if self._waiting >= self.limits.waiting:
-            raise ToolError(f"{self.limits.runs} programs run and {self._waiting} wait; try again later")
+            raise ServiceError(f"{self.limits.runs} programs run and {self._waiting} wait; try again later")
         machine = await self._opened()
         self._waiting += 1
         try:
@@ -114,15 +125,16 @@ class Desk:
         try:
             environment = machine.environment()
             checked = await _aside(lambda: Program.parse(text, "program.gprog").checked(environment))
-            return await machine.run(checked, parameters, render=render, record=machine.record_folder)
+            run = await machine.run(checked, parameters, render=render, record=machine.record_folder)
+            return await _outcome(run, self.limits)
         finally:
             self._runs.release()
 
     async def experiences(self, request: str, k: int) -> list[Mapping[str, Any]]:
-        """What was learned from similar requests. Raises `ToolError` when no store is configured."""
+        """What was learned from similar requests. Raises `ConfigurationError` when no store is configured."""
         search = self._search
         if search is None:
-            raise ToolError(
+            raise ConfigurationError(
                 "no experience store is configured; start the server with --experience and the file of a store"
             )
         async with self._checks:
@@ -154,13 +166,8 @@ class Desk:
 
 def make_server(desk: Desk) -> MCPServer[Any]:
     """The MCP server over a desk."""
-
-    @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
-        yield
-
     server: MCPServer[Any] = MCPServer(
-        "genevolve", version=version(), instructions=INSTRUCTIONS, lifespan=lifespan, log_level="WARNING"
+        "genevolve", version=version(), instructions=INSTRUCTIONS, log_level="WARNING"
     )
     _add_program_tools(server, desk)
     _add_lookup_tools(server, desk)
@@ -174,40 +181,38 @@ def _add_program_tools(server: MCPServer[Any], desk: Desk) -> None:
     @server.tool(annotations=reads, structured_output=False)
     async def check_program(text: Text) -> CallToolResult:
         """Say what is wrong in a program, without running it: diagnostics with codes, places and fixes."""
-        findings = await _told(desk.check(text))
-        return _data({"ok": findings.ok, **to_dict([findings])})
+        return await _answer(desk.check(text), lambda found: _data({"ok": found.ok, **to_dict([found])}))
 
     @server.tool(annotations=reads, structured_output=False)
     async def format_program(text: Text) -> CallToolResult:
         """The program in its canonical layout."""
-        return CallToolResult(content=[TextContent(text=await _told(desk.format(text)))])
+        return await _answer(desk.format(text), _text)
 
     @server.tool(structured_output=False)
     async def run_program(
         text: Text, parameters: dict[str, str | int | float | bool] | None = None, render: bool = True
     ) -> CallToolResult:
         """Run a program: gives z (prompt, references, settings, constraints), notes, the picture and the run record."""
-        run = await _told(desk.run(text, parameters or {}, render=render))
-        return await _outcome(run, desk.limits)
+        return await _answer(desk.run(text, parameters or {}, render=render), lambda run: run)
 
 
 def _add_lookup_tools(server: MCPServer[Any], desk: Desk) -> None:
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
     @server.tool(name="explain", annotations=reads, structured_output=False)
-    async def explain_code(code: Annotated[str, Field(max_length=16)]) -> CallToolResult:
+    async def explain_code(code: str) -> CallToolResult:
         """What a diagnostic code such as GP301 means, with an example and what to do."""
         if code.upper() not in CODES:
-            raise ToolError(f"there is no code {code!r}; codes look like GP301")
-        return CallToolResult(content=[TextContent(text=explain(code))])
+            return _text(f"there is no code {code[:16]!r}; codes look like GP301", error=True)
+        return _text(explain(code))
 
     @server.tool(annotations=reads, structured_output=False)
     async def search_experiences(
-        request: Annotated[str, Field(max_length=desk.limits.query_chars)],
+        request: Request,
         k: Annotated[int, Field(ge=1, le=20)] = 1,
     ) -> CallToolResult:
         """What was learned from requests like this one, nearest first."""
-        return _data({"experiences": await _told(desk.experiences(request, k))})
+        return await _answer(desk.experiences(request, k), lambda found: _data({"experiences": found}))
 
 
 def _add_resources(server: MCPServer[Any], desk: Desk) -> None:
@@ -267,19 +272,25 @@ async def _aside(work: Callable[[], T]) -> T:
     return await Workers().call(work, "mcp")
 
 
-async def _told(work: Any) -> Any:
+async def _answer(work: Awaitable[T], shown: Callable[[T], CallToolResult]) -> CallToolResult:
     """The result; a failure as an error of the tool, with diagnostics where there are any, never a traceback."""
     try:
-        return await work
+        return shown(await work)
     except ProgramError as error:
-        raise ToolError(json.dumps({"ok": False, **to_dict([error.findings])}, ensure_ascii=False)) from error
+        return _data({"ok": False, **to_dict([error.findings])}, error=True)
     except GenevolveError as error:
-        raise ToolError(str(error)) from error
+        return _text(str(error), error=True)
 
 
-def _data(data: Mapping[str, Any]) -> CallToolResult:
+def _text(text: str, *, error: bool = False) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=text)], is_error=error)
+
+
+def _data(data: Mapping[str, Any], *, error: bool = False) -> CallToolResult:
     text = json.dumps(data, ensure_ascii=False)
-    return CallToolResult(content=[TextContent(text=text)], structured_content=json.loads(text))
+    return CallToolResult(
+        content=[TextContent(text=text)], structured_content=json.loads(text), is_error=error
+    )
 
 
 async def _outcome(run: Run, limits: ServiceLimits) -> CallToolResult:

@@ -6,15 +6,17 @@ Exit code 3 when something that is configured does not work; what is merely not 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from genevolve.cli.app import OK, SERVICE_FAILED
+from genevolve.cli.doctor_line import Line
 from genevolve.cli.options import add_config_option
 from genevolve.cli.output import print_json, printable
 from genevolve.cli.versions import version
@@ -22,8 +24,6 @@ from genevolve.grammar.errors import GenevolveError
 
 if TYPE_CHECKING:
     from genevolve.interpreter.config import Config
-
-Status = Literal["ok", "note", "fail"]
 
 _PACKAGES = (
     "lark",
@@ -34,20 +34,15 @@ _PACKAGES = (
     "transformers",
     "diffusers",
     "sentence-transformers",
+    "httpx2",
+    "mcp",
+    "fastapi",
+    "uvicorn",
 )
 _LATER = ("dspy", "trl", "faiss-cpu")
+_LOGIN = re.compile(r"//[^/@\s]+@")
 _ENOUGH_DISK = 2 * 1024**3
 _SLOWEST_IMPORT = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was checked; `advice` says what to do when it is not ok."""
-
-    status: Status
-    subject: str
-    found: str
-    advice: str = ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,23 +74,48 @@ def _examine(config_file: str | None, *, fast: bool) -> Iterator[Line]:
     except GenevolveError as error:
         yield Line("fail", "configuration", str(error), "correct the file or the variable that it names")
         return
+    for line in _examine_configured(config, fast=fast):
+        # Errors of services are scrubbed where they are made; nothing that was missed there gets out here.
+        yield replace(line, found=_LOGIN.sub("//[redacted]@", config.secrets.redact(line.found)))
+
+
+def _examine_configured(config: Config, *, fast: bool) -> Iterator[Line]:
+    from genevolve.cli import doctor_services as services
+
     read = ", ".join(map(str, config.files)) or "none: every setting has its default"
     yield Line("ok", "configuration", read)
-    yield from _keys(config)
+    yield from _settings(config)
+    yield from services.keys(config)
     yield from _folders(config)
     yield from _trying("skills", lambda: _skills(config))
     yield from _trying("library", lambda: _library(config, fast=fast))
-    yield from _trying("renderer", lambda: _renderer(config))
+    yield from _trying("search", lambda: services.searches(config))
+    yield from _trying("renderer", lambda: services.renderer(config, fast=fast))
+    yield from _trying("mcp", lambda: services.mcp_servers(config))
     if not fast:
         yield _import_order()
         yield from _device()
+
+
+def _settings(config: Config) -> Iterator[Line]:
+    """The settings that somebody made, and where."""
+    values = config.to_dict()
+    for name, origin in config.origins.items():
+        yield Line("ok", "setting", f"{name} = {_brief(values[name])} ({origin})")
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(map(str, value)) or "nothing"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _trying(subject: str, examine: Callable[[], Iterator[Line]]) -> Iterator[Line]:
     """What an examination finds, or its error as a failed line."""
     try:
         yield from examine()
-    except GenevolveError as error:
+    except (GenevolveError, OSError) as error:
         yield Line("fail", subject, str(error), "see docs/configuration.md")
 
 
@@ -110,11 +130,6 @@ def _packages() -> Iterator[Line]:
     yield Line("ok", "packages", ", ".join(f"{p} {v}" for p, v in found.items() if v))
     if missing:
         yield Line("fail", "packages", f"missing: {', '.join(missing)}", f"pip install {' '.join(missing)}")
-
-
-def _keys(config: Config) -> Iterator[Line]:
-    names = ", ".join(sorted(config.secrets)) or "none"
-    yield Line("ok", "keys", f"{names} (names only; nothing here needs one)")
 
 
 def _folders(config: Config) -> Iterator[Line]:
@@ -162,26 +177,6 @@ def _library(config: Config, *, fast: bool) -> Iterator[Line]:
         return
     vectors = embedder.embed(["a red balloon"])
     yield Line("ok", "embeddings", f"{embedder.name}, {vectors.shape[1]} dimensions, answered")
-
-
-def _renderer(config: Config) -> Iterator[Line]:
-    from genevolve.interpreter.renderers.catalog import REMOTE, open_renderer
-
-    renderer = open_renderer(config.render.renderer, config)
-    yield Line("ok", "renderer", f"{config.render.renderer} ({renderer.version})")
-    if config.render.renderer.partition(":")[0] not in REMOTE:
-        return
-    import asyncio
-
-    from genevolve.interpreter.renderers.remote.common import Examinable
-
-    assert isinstance(renderer, Examinable)
-    for address, problem in asyncio.run(renderer.examine()).items():
-        if problem is None:
-            yield Line("ok", "renderer", f"{address} answers")
-        else:
-            advice = "start it, or correct the address or the key; see docs/renderers.md"
-            yield Line("fail", "renderer", problem, advice)
 
 
 def _import_order() -> Line:

@@ -105,8 +105,8 @@ def known_signatures(
 
 def _not_asked(server: McpServer) -> str:
     return (
-        f"the MCP server {server.name!r} was not asked for its tools yet; 'genevolve doctor' asks it, and so does "
-        "a run"
+        f"the tools of the MCP server {server.name!r} are not known yet; 'genevolve doctor' asks it for them, and so "
+        "does a run"
     )
 
 
