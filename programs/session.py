@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from genevolve.grammar.builtins import PREDICATES, TOOLS
 from genevolve.grammar.types import Environment
 from genevolve.interpreter.config import Config, load_config
+from genevolve.interpreter.tools.installed import InstalledTools, installed_tools
 from genevolve.programs.skillbook import load_infos, load_skills
 
 if TYPE_CHECKING:
@@ -51,18 +52,20 @@ def open_environment(
         ServiceError: An MCP server was asked, does not answer, and what its tools are was never known.
     """
     settings = config if config is not None else load_config(file=config_file, flags=flags)
-    signatures = (*TOOLS, *(tool.signature for tool in _declared()))
+    installed = _installed()
+    signatures = (*TOOLS, *(tool.signature for tool in _added(installed.tools)))
     prices = settings.prices
-    absent: Mapping[str, str] = {}
+    absent: Mapping[str, str] = installed.absent
     if settings.mcp.servers:
         from genevolve.interpreter.mcp.catalog import known_signatures
 
-        known, absent = known_signatures(settings, [s.name for s in (*PREDICATES, *signatures)], ask=ask)
-        signatures = (*signatures, *known)
+        known, unknown = known_signatures(settings, [s.name for s in (*PREDICATES, *signatures)], ask=ask)
+        signatures, absent = (*signatures, *known), {**absent, **unknown}
     priced = [replace(s, price=prices[s.name]) if s.name in prices else s for s in signatures]
     skills = load_infos(settings.skills.folders, override=settings.skills.override)
-    limits = {} if settings.budget.calls is None else {"max_calls": settings.budget.calls}
-    return Environment({s.name: s for s in (*PREDICATES, *priced)}, skills, **limits, absent=absent)
+    environment = Environment({s.name: s for s in (*PREDICATES, *priced)}, skills, absent=absent)
+    calls = settings.budget.calls
+    return environment if calls is None else replace(environment, max_calls=calls)
 
 
 def open_machine(
@@ -98,15 +101,17 @@ def open_machine(
     drawn_by = renderer if renderer is not None else open_renderer(settings.render.renderer, settings)
     builtin = _builtin_tools(settings, program_folder, samples=samples)
     try:
-        everything = [*builtin, *_declared(), *tools]
+        installed = _installed()
+        everything = [*builtin, *_added(installed.tools), *tools]
+        absent = installed.absent
         served = _served_tools(settings, everything)
         if served is not None:
-            builtin_and_served = (*everything, *served.tools)
-            return OpenedMachine(
-                settings, builtin_and_served, skills, drawn_by,
-                verbose=verbose, absent=served.absent, closing=[served],
-            )  # fmt: skip
-        return OpenedMachine(settings, everything, skills, drawn_by, verbose=verbose)
+            everything += served.tools
+            absent |= served.absent
+        closing = () if served is None else (served,)
+        return OpenedMachine(
+            settings, everything, skills, drawn_by, verbose=verbose, absent=absent, closing=closing
+        )
     except BaseException:
         close_all(builtin)
         raise
@@ -128,11 +133,17 @@ def library_folders(config: Config, *, samples: bool = True) -> tuple[Path, ...]
     return (SAMPLES / "documents", SAMPLES / "images") if samples else ()
 
 
-def _declared() -> tuple[FunctionTool, ...]:
+def _installed() -> InstalledTools:
+    """The tools of other packages."""
+    return installed_tools({s.name for s in (*PREDICATES, *TOOLS)})
+
+
+def _added(installed: Sequence[Tool]) -> list[Tool]:
+    """The tools of other packages and those declared in this process; some were declared by such a package."""
     # Nothing can be declared before the module is there, and importing it would slow `genevolve check` down.
     module = sys.modules.get("genevolve.interpreter.tools.function_tool")
     declared: tuple[FunctionTool, ...] = module.declared_tools() if module is not None else ()
-    return declared
+    return [*installed, *(d for d in declared if not any(d is i for i in installed))]
 
 
 def _served_tools(config: Config, others: Sequence[Tool]) -> McpTools | None:
