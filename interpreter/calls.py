@@ -239,7 +239,7 @@ class Caller:
     def _translated(self, tool: Tool, error: BaseException, attempt: int) -> CallFailed:
         """Any error of a tool as `CallFailed`."""
         name, scrub = tool.signature.name, self._around.redactor.text
-        said = scrub(" ".join(str(error).split()))[:1000]
+        said = scrub(" ".join(_message(error).split()))[:1000]
         told = traceback.format_exception(error) if self._around.verbose else None
         details: dict[str, Any] = {
             "attempts": attempt,
@@ -256,6 +256,13 @@ class Caller:
                 return CallFailed("GP520", f"'{name}' failed: {said}", *tries, **details)
         shown = f"{type(error).__name__}: {said}" if said else type(error).__name__
         return CallFailed("GP520", f"'{name}' failed with {shown}", *tries, **details)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # other people's code: an error that cannot even be shown is told by its kind
+        return ""
 
 
 def is_async(tool: object) -> bool:

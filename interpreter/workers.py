@@ -52,8 +52,8 @@ class Workers:
             error: BaseException | None = None
             try:
                 result = context.run(function)
-            except StopIteration as stop:  # a future refuses this one
-                error = RuntimeError(f"StopIteration: {stop}")
+            except (StopIteration, GeneratorExit) as stop:  # they would end the coroutine that waits
+                error = RuntimeError(f"{type(stop).__name__}: {stop}".removesuffix(": "))
             except BaseException as raised:  # carried over to the waiting task, which judges it
                 error = raised
             with suppress(RuntimeError):  # the loop is closed: the run ended without this thread

@@ -41,7 +41,7 @@ class AskTool:
     def __call__(self, context: CallContext, evidence: Evidence, question: str, /) -> str:
         """The answer on one line, at most `LONGEST` characters.
 
-        Raises `AuthorError` when there is no evidence (GP525) or when it does not answer the question.
+        Raises `AuthorError` (GP525) when there is no evidence or when it does not answer the question.
         """
         context.check()
         if not evidence.snippets:
@@ -52,7 +52,7 @@ class AskTool:
         fits = relevance(question, [f"{title} {text}" for title, text in found], self.embedder)
         answer = _chosen([text for _, text in found], fits)
         if not answer:
-            raise AuthorError(f"the evidence does not answer {one_line(question, 200)!r}")
+            raise AuthorError(f"the evidence does not answer {one_line(question, 200)!r}", code="GP525")
         return answer
 
 

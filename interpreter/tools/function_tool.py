@@ -18,6 +18,7 @@ import typing
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, overload
 
+from genevolve.grammar.builtins import PREDICATES, TOOLS
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.grammar.types import Parameter, Signature, Type
 from genevolve.interpreter.protocols import CallContext
@@ -82,6 +83,8 @@ class FunctionTool:
         return f"<tool {self.signature}>"
 
 
+_BUILT_IN = frozenset(signature.name for signature in (*TOOLS, *PREDICATES))
+
 _declared: dict[str, FunctionTool] = {}
 
 
@@ -124,6 +127,11 @@ def tool(
 
     def make(given: Callable[..., Any]) -> FunctionTool:
         made = FunctionTool(given, name=name, version=version, cost=cost, price=price)
+        if made.signature.name in _BUILT_IN:
+            raise ConfigurationError(
+                f"{made.signature.name!r} is built in, so no tool can be declared with that name; "
+                "give another one with @tool(name=…)"
+            )
         before = _declared.get(made.signature.name)
         # The same function declared again is a notebook cell or a module that was run again.
         if before is not None and _origin(before.function) != _origin(given):
@@ -152,12 +160,16 @@ def _signature(
     shown: str = name or str(getattr(function, "__name__", ""))
     if not _NAME.match(shown) or shown in _RESERVED:
         raise ConfigurationError(f"{shown!r} cannot be the name of a tool; give one with @tool(name=…)")
+    if isinstance(cost, bool) or not isinstance(cost, int):
+        raise ConfigurationError(f"the cost of {shown!r} is a whole number of calls, not {cost!r}")
     if cost < 0 or not price >= 0:
-        raise ConfigurationError(f"the cost and the price of {shown!r} cannot be negative")
+        raise ConfigurationError(
+            f"the cost of {shown!r} is a number of calls, its price one of money, from 0"
+        )
     try:
         hints = typing.get_type_hints(function, include_extras=True)
         declared = inspect.signature(function)
-    except (NameError, TypeError, ValueError) as error:
+    except (NameError, SyntaxError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"the annotations of {shown!r} cannot be read: {error}") from error
     context: str | None = None
     parameters: list[Parameter] = []
@@ -225,7 +237,7 @@ def _typed(annotation: object, what: str) -> _Typed:
     """The language type of an annotation."""
     if annotation is inspect.Signature.empty:
         raise ConfigurationError(f"{what} has no annotation")
-    if annotation in _TYPES:
+    if isinstance(annotation, type) and annotation in _TYPES:
         return _Typed(_TYPES[annotation])
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

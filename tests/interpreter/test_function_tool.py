@@ -166,3 +166,31 @@ def test_declaring_again_replaces_and_another_of_the_name_is_refused() -> None:
 
         @tool(name="again")
         def other() -> str: ...
+
+
+@pytest.mark.parametrize("annotation", ["a b", "Annotated[str, []].x", "Literal[[]]", "[str]"])
+def test_annotations_that_cannot_be_used_are_told(annotation: str) -> None:
+    def odd(x: str) -> str:
+        return x
+
+    odd.__annotations__["x"] = annotation
+    odd.__globals__.setdefault("Literal", Literal)
+    with pytest.raises(ConfigurationError, match="odd"):
+        FunctionTool(odd)
+
+
+@pytest.mark.parametrize("name", ["search", "text", "count"])
+def test_built_in_names_cannot_be_declared(name: str) -> None:
+    def other(x: str) -> str:
+        return x
+
+    with pytest.raises(ConfigurationError, match="built in"):
+        tool(name=name)(other)
+
+
+def test_the_cost_is_a_whole_number() -> None:
+    def other(x: str) -> str:
+        return x
+
+    with pytest.raises(ConfigurationError, match="cost"):
+        FunctionTool(other, cost=1.5)  # type: ignore[arg-type]  # the mistake that is tested
