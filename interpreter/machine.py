@@ -12,6 +12,7 @@ import platform
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ from genevolve.interpreter.outcome import (
     foreseen,
     renderer_version,
 )
-from genevolve.interpreter.plan import tools_used
+from genevolve.interpreter.plan import Plan, tools_used
 from genevolve.interpreter.protocols import Registry, Renderer, Skill, Tool
 from genevolve.interpreter.record import RunRecord
 from genevolve.interpreter.redact import Redactor, secrets_of
@@ -115,7 +116,7 @@ class Machine:
         signatures = {s.name: s for s in PREDICATES}
         signatures.update((name, tool.signature) for name, tool in self.tools.items())
         skills = {n: SkillInfo(n, s.summary, s.expects) for n, s in self.skills.items()}
-        return Environment(signatures, skills, **limits)
+        return replace(Environment(signatures, skills), **limits)
 
     # ---- whole programs ----------------------------------------------------------------------------
 
@@ -160,16 +161,23 @@ class Machine:
             self.announce(trace, checked.environment, start)
             self.announce_program(execution, checked.tree)
             renderer = self.renderer if render else None
-            execution.check_calls(start.plan.nodes)
-            z = foreseen(
-                checked.tree, start.plan, execution.frame, checked.environment, self.skills, checked.source
-            )
-            if renderer is not None and z is not None:
-                check_renderer(renderer, z, checked.tree, checked.source, self._around.redactor)
+            self._look_ahead(execution, checked, start.plan, renderer)
             # A path that is wrong is told before anything is paid for.
             await execution.perform([n for n in start.plan.nodes if n.kind == "parameter"])
             await execution.perform([n for n in start.plan.nodes if n.kind != "parameter"])
             return await self.finish(execution, checked.tree, renderer, kept)
+
+    def _look_ahead(
+        self, execution: Execution, checked: Checked, plan: Plan, renderer: Renderer | None
+    ) -> None:
+        """Raise what is bound to go wrong later, before anything is paid for."""
+        execution.check_calls(plan.nodes)
+        if renderer is None:
+            return
+        tree, source = checked.tree, checked.source
+        z = foreseen(tree, plan, execution.frame, checked.environment, self.skills, source)
+        if z is not None:
+            check_renderer(renderer, z, tree, source, self._around.redactor)
 
     def run_sync(
         self, checked: Checked, parameters: Mapping[str, object] | None = None, **options: Any

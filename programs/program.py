@@ -9,6 +9,7 @@ run.image, run.prompt, run.references, run.trace
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
@@ -60,9 +61,11 @@ class Program:
             with file.open("rb") as stream:
                 # One byte more than is allowed is enough to tell that a file is too large.
                 data = stream.read(MAX_BYTES + 1)
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
             raise AuthorError(f"there is no program {path}") from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                raise AuthorError(f"there is no program {path}: {error.strerror}") from error
             raise StorageError(f"the program {path} cannot be read: {error}") from error
         source, problems = read_source(data, str(path))
         return cls(source, problems, file.absolute())
