@@ -118,7 +118,9 @@ class FaultyServer:
         self._thread = threading.Thread(target=self._run, name="faulty-server", daemon=True)
         self._ready = threading.Event()
         self._stop: asyncio.Event
-        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # Named as TCP, or asyncio leaves Nagle's algorithm on and every answer is 40 ms late.
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((host, 0))
         self.port: int = self._socket.getsockname()[1]
