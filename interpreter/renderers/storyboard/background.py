@@ -407,7 +407,7 @@ def _city(c: _Canvas, p: Palette) -> Image.Image:
 
 
 def _desert(c: _Canvas, p: Palette) -> Image.Image:
-    sand = (228, 184, 122) if p.ground == _DAY.ground else p.ground
+    sand = (228, 184, 122) if p.ground == _DAY.ground else mix((228, 184, 122), p.ground, 0.4)
     image = _sky(c, replace(p, sky_low=mix(p.sky_low, (252, 226, 180), 0.5)))
     _hills(image, c, replace(p, far=mix(sand, INK, 0.12)))
     _floor(image, c, mix(sand, WHITE, 0.2), mix(sand, INK, 0.1))

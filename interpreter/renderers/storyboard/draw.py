@@ -133,7 +133,7 @@ class Painter:
         if item.root is not None:
             line = [item.root, (item.box.cx, item.box.cy)]
             ImageDraw.Draw(self.image).line(line, fill=(70, 142, 78), width=max(2, round(0.035 * height)))
-        standing = item.grounded and icon.habitat != "sky" and icon.name not in ("panel", "cube")
+        standing = item.grounded and icon.habitat != "sky" and icon.name not in ("panel", "cube", "fish")
         if standing and height > 12:
             self._contact(item.box)
         outline = self._outline(figure, item)
@@ -176,9 +176,7 @@ class Painter:
             colour = (250, 249, 245)
         else:
             around = _mean(self.image, item.box)
-            own = figure.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-            body = _opaque_mean(figure) if isinstance(own, tuple) else INK
-            if contrast(body, around) > 1.4:
+            if min(contrast(_opaque_mean(figure), around), contrast(self._colour(item), around)) > 1.35:
                 return None
             r = max(1, round(min(0.003 * self.short, 0.03 * item.box.height)))
             colour = mix(around, INK, 0.45) if luminance(around) > 0.2 else mix(around, WHITE, 0.6)

@@ -457,3 +457,24 @@ def fire(p: Pen, ink: Ink) -> None:
     )
     p.line([(0.06, 0.96), (0.66, 0.84)], 0.075, (112, 74, 48))
     p.line([(0.06, 0.84), (0.66, 0.96)], 0.075, (136, 92, 60))
+
+
+@icon("pyramid", aspect=1.5, colour=(216, 178, 112), size=2.0, habitat="back")
+def pyramid(p: Pen, ink: Ink) -> None:
+    """A stone pyramid."""
+    p.poly([(0.70, 0.04), (1.48, 0.98), (0.02, 0.98)], ink.main)
+    p.poly([(0.70, 0.04), (1.48, 0.98), (0.98, 0.98)], ink.shade)
+    for y in (0.30, 0.53, 0.76):
+        left = 0.70 - (y - 0.04) * 0.72
+        p.line([(left, y), (0.70 + (y - 0.04) * 0.30, y)], 0.012, ink.shade)
+
+
+@icon("kite", aspect=0.7, colour=(226, 88, 76), size=0.55, habitat="sky")
+def kite(p: Pen, ink: Ink) -> None:
+    """A kite with a tail."""
+    p.curve([(0.35, 0.62), (0.26, 0.74), (0.40, 0.84), (0.30, 0.97)], 0.018, INK)
+    p.poly([(0.35, 0.01), (0.68, 0.26), (0.35, 0.64), (0.02, 0.26)], ink.main)
+    p.poly([(0.35, 0.01), (0.68, 0.26), (0.35, 0.26)], ink.tint)
+    p.poly([(0.35, 0.64), (0.02, 0.26), (0.35, 0.26)], ink.shade)
+    for y in (0.76, 0.86):
+        p.poly([(0.26, y - 0.03), (0.26, y + 0.03), (0.40, y - 0.03), (0.40, y + 0.03)], ink.deep)

@@ -237,6 +237,7 @@ class _Groups:
         self, scene: Scene, layout: Layout, aspects: Mapping[int, float], aside: list[tuple[Thing, float]]
     ) -> None:
         self.scene, self.layout, self.aspects = scene, layout, aspects
+        self.aside = aside
         shown = {id(r.thing) for r in layout.references} | {id(t) for t, _ in aside}
         self.units: dict[int, Unit] = {}
         for thing in scene.things:
@@ -345,5 +346,5 @@ class _Groups:
             return Box(stage.x0, y + top * h, stage.x1, bottom)
         if "back" in used:
             return Box(stage.x0, self.layout.horizon - 0.02 * h, stage.x1, stage.y1 - 0.02 * h)
-        top = 0.62 if full else 0.36 if "sky" in used else 0.14
+        top = 0.62 if full else 0.36 if "sky" in used else 0.32 if self.aside else 0.14
         return Box(stage.x0, y + top * h, stage.x1, stage.y1 - (0.03 if full else 0.1) * h)

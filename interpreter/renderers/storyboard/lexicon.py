@@ -5,6 +5,8 @@ The tables are written as text, one entry a line, because that is how they are r
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from genevolve.interpreter.renderers.storyboard.pen import Colour
 
 
@@ -68,7 +70,7 @@ cherry: strawberry, berry, grape, raspberry, blueberry
 cake: cupcake, pie, pastry, birthday cake, dessert, muffin
 bread: loaf, bun, baguette, croissant, roll
 ball: sphere, football, basketball, marble, bead, orb, circle, dot, pearl, disc
-cube: box, crate, block, brick, carton, dice, die, chest, package, parcel, square
+cube: box, crate, block, brick, carton, dice, die, treasure chest, wooden chest, package, parcel, square
 balloon: party balloon
 gift: present, gift box
 star: starfish
@@ -122,17 +124,19 @@ bicycle: bike, motorcycle, motorbike, scooter, tricycle
 boat: sailboat, sailing boat, canoe, rowboat, rowing boat, gondola, yacht, kayak, dinghy, raft
 ship: ferry, steamer, cruise ship, submarine, vessel
 rocket: spaceship, spacecraft, missile, space shuttle, shuttle, satellite
-plane: airplane, aeroplane, aircraft, jet, glider, biplane, helicopter, kite
+plane: airplane, aeroplane, aircraft, jet, glider, biplane, helicopter
 hotair: hot air balloon, hot-air balloon
 moon: full moon
 crescent: crescent moon
 sun: suns
 planet: saturn, mars, jupiter, asteroid
+kite: paper kite
+pyramid: great pyramid
 globe: earth, world globe
 cloud: storm cloud
 lightning: lightning bolt, thunderbolt
 snowflake: snowflakes
-mountain: peak, volcano, alp, summit, pyramid, iceberg
+mountain: peak, volcano, alp, summit, iceberg
 rock: stone, boulder, pebble
 fire: campfire, bonfire, flame
 panel: tile, rectangle, window, door
@@ -196,6 +200,7 @@ IRREGULAR = {
 }
 
 
+@lru_cache(maxsize=8192)
 def singular(word: str) -> str:
     """The singular of an English noun, as far as its ending tells."""
     if word in IRREGULAR:
@@ -209,6 +214,7 @@ def singular(word: str) -> str:
     return word
 
 
+@lru_cache(maxsize=8192)
 def icon_for(words: tuple[str, ...]) -> str | None:
     """The pictogram of a noun phrase's nouns: the longest ending that the vocabulary knows."""
     for start in range(len(words)):
@@ -462,6 +468,7 @@ COPULAS = word_set("""
 is are was were be being been becomes looks appears seems remains stays painted coloured colored
 """)
 STOP_WORDS = word_set("""
+past inward outward onward
 and or but nor then so while as than if when where because though although however only also too very not of
 from to for with without by at in on into onto over under above below beneath underneath behind before after
 beside between among across along around against through toward towards near inside outside within upon off

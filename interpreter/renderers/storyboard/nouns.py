@@ -35,6 +35,7 @@ class Clause:
     target_kind: str = ""
     commas: list[Thing | Lettering] = field(default_factory=list)
     awaiting: tuple[str, Thing] | None = None  # "on the table stands …": what comes stands on it
+    showing: bool = False
     style_of: bool = False  # "the surface of …" came just before
 
 
@@ -96,15 +97,22 @@ class Nouns:
         if noun.colours and self.scene.setting == setting and self.scene.setting_colour is None:
             self.scene.setting_colour = noun.colours[0][1]
         c.relation = None
-        c.recent = c.recent or [ghost()]
+        if not c.recent:
+            c.recent = [ghost("setting")]
         return True
 
     def _abstract(self, noun: Noun, c: Clause) -> bool:
-        if noun.head not in lex.ABSTRACT:
+        if noun.head not in lex.ABSTRACT or (len(noun.nouns) > 1 and noun.phrase in lex.NOUNS):
             return False
         if c.verb and c.recent and c.relation is None:
             c.recent = [ghost()]  # "throws a shadow to the right": the place is the shadow's
         self._members(noun, c)
+        if noun.head in ("background", "backdrop") and not noun.colours and len(c.recent) == 1:
+            c.recent = (
+                [ghost("setting")]
+                if isinstance(c.recent[0], Thing) and c.recent[0].role == "ghost"
+                else c.recent
+            )
         if noun.colours and noun.head in ("background", "backdrop"):
             self.scene.setting_colour = noun.colours[0][1]
             self.scene.setting = self.scene.setting or "plain"
@@ -115,6 +123,8 @@ class Nouns:
     def _part_of_picture(self, noun: Noun, c: Clause) -> bool:
         """Nouns that name no new thing: the sheet itself, daylight, the viewer's camera, what a reference shows."""
         head, before = noun.head, c.before.value if isinstance(c.before, Word) else ""
+        if c.showing:
+            return True
         known = any(same_kind(t, noun) for t in self.scene.things)
         if known:
             return False
@@ -143,10 +153,11 @@ class Nouns:
             and shown.icon in ("panel", "board", "paper", "computer", "phone")
         ):
             shown.colours = shown.colours or list(noun.colours)
+            c.showing, c.recent = True, [ghost()]  # what a board shows, and where on it, is not laid out
             return True
         if head in ("brick", "stone", "tile", "pebble") and not noun.counted and noun.determiner == "":
             return True  # what something is made of
-        if before == "with" and noun.named is None:
+        if before == "with" and noun.named is None and head not in lex.ABSTRACT:
             return not noun.counted
         return bool(c.relation and c.relation.word == "into" and noun.named not in CONTAINERS)
 
@@ -313,15 +324,15 @@ class Nouns:
         ]
 
 
-def ghost() -> Thing:
+def ghost(noun: str = "") -> Thing:
     """Stands for a subject that is not drawn, so that its places and relations go to nobody else."""
-    return Thing("", None, role="ghost")
+    return Thing(noun, None, role="ghost")
 
 
 def same_kind(thing: Thing, noun: Noun) -> bool:
     """Whether a noun phrase may mean this thing."""
     head = noun.head
-    return thing.noun == noun.phrase or thing.noun.split(" ")[-1:] == [head]
+    return thing.noun == noun.phrase or thing.noun == head or thing.noun.endswith(" " + head)
 
 
 def _new_thing(noun: Noun) -> Thing:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from genevolve.interpreter.renderers.storyboard import lexicon as lex
@@ -61,12 +62,12 @@ class Noun:
     other: tuple[str, ...] = ()
     refs: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def head(self) -> str:
         """The last noun, in the singular."""
         return lex.singular(self.nouns[-1])
 
-    @property
+    @cached_property
     def phrase(self) -> str:
         """All nouns, the last in the singular."""
         return " ".join([*self.nouns[:-1], self.head])
@@ -339,11 +340,13 @@ def _skip_of_frame(words: list[str], j: int) -> int:
     return j
 
 
-_RELATIONS = sorted(((p.split(), k) for p, k in lex.RELATION_PHRASES), key=lambda e: -len(e[0]))
+_RELATIONS: dict[str, list[tuple[list[str], str]]] = {}
+for _phrase_text, _kind in sorted(lex.RELATION_PHRASES, key=lambda entry: -len(entry[0].split())):
+    _RELATIONS.setdefault(_phrase_text.split()[0], []).append((_phrase_text.split(), _kind))
 
 
 def _relation(words: list[str], i: int) -> tuple[Rel, int] | None:
-    for phrase, kind in _RELATIONS:
+    for phrase, kind in _RELATIONS.get(words[i], ()):
         if words[i : i + len(phrase)] == phrase:
             return Rel(kind, " ".join(phrase)), len(phrase)
     return None
@@ -567,6 +570,8 @@ def _head(words: list[str], start: int, end: int) -> tuple[int, str | None]:
     if not last_known:
         return end, None
     rest = words[last_known:end]
+    if lex.singular(words[last_known - 1]) != words[last_known - 1]:
+        rest = []  # plurals begin no compounds
     if rest and len(rest) == 1 and not rest[0].endswith(("s", "ed", "ing")):
         return end, None  # a compound such as "star map": its last noun says what it is
     head = words[last_known - 1]

@@ -21,6 +21,7 @@ from genevolve.interpreter.renderers.storyboard.nouns import (
     Clause,
     Nouns,
 )
+from genevolve.interpreter.renderers.storyboard.pen import Colour
 from genevolve.interpreter.renderers.storyboard.phrases import (
     MAX_CHARS,
     Adjectives,
@@ -169,11 +170,15 @@ class _Reader:
         else:
             c.place = place
 
-    def _qualities(self, colours: object, material: str, c: Clause) -> None:
+    def _qualities(self, colours: tuple[tuple[str, Colour], ...], material: str, c: Clause) -> None:
         if isinstance(c.before, Word) and (c.before.value in lex.COPULAS or c.before.value == "and"):
             for item in c.recent[-1:]:
-                if isinstance(item, Thing):
-                    item.colours = item.colours or list(colours)  # type: ignore[call-overload]  # a tuple of colours
+                if isinstance(item, Thing) and item.role == "ghost":
+                    if item.noun == "setting" and colours and self.scene.setting_colour is None:
+                        self.scene.setting_colour = colours[0][1]
+                        self.scene.setting = self.scene.setting or "plain"
+                elif isinstance(item, Thing):
+                    item.colours = item.colours or list(colours)
                     item.material = item.material or material
                     c.understood = True
 
@@ -291,7 +296,10 @@ class _Reader:
         role = lex.LETTER_WORDS[word]
         last = c.recent[-1] if c.recent else None
         target = last if isinstance(last, Lettering) else c.draft
+        if target is not None and target.value and role != "text":
+            target = None  # "the title … at the top, the subtitle …": another text
         if target is None:
+            c.place = None if isinstance(last, Lettering) else c.place
             target = c.draft = Lettering("", role=role, place=c.place)
             c.recent = [target]
         elif role != "text" and target.role == "text":
@@ -382,8 +390,12 @@ def _read_light(scene: Scene, text: str) -> None:
     """Light, mood and style words, wherever they stand."""
     bare = re.sub(r'"[^"]{0,600}"', " ", text)
     for phrase, light in sorted(lex.LIGHTS.items(), key=lambda e: -len(e[0])):
-        if light not in scene.lights and re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", bare):
+        if (
+            light not in scene.lights
+            and phrase in bare
+            and re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", bare)
+        ):
             scene.lights.append(light)
     for style in lex.STYLES_NOT_DRAWN:
-        if re.search(rf"(?<![\w-]){re.escape(style)}(?![\w-])", bare):
+        if style in bare and re.search(rf"(?<![\w-]){re.escape(style)}(?![\w-])", bare):
             scene.note(f"The storyboard is a flat illustration: “{style}” is left to the real renderer.")

@@ -43,7 +43,7 @@ def test_titles_are_read_back_at_every_place(title: str, place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "ground"), list(itertools.product(TITLES[5:] + ["Zebra Crossing"], GROUNDS))
+    ("title", "ground"), list(itertools.product([*TITLES[5:], "Zebra Crossing"], GROUNDS))
 )
 def test_titles_are_read_back_on_every_ground(title: str, ground: str) -> None:
     rendering = draw(f'{ground} The title "{title}" in bold serif letters at the top.')

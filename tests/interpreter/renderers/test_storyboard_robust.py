@@ -17,6 +17,7 @@ from genevolve.grammar.errors import AuthorError, Cancelled, ConfigurationError,
 from genevolve.grammar.z import Constraint, Settings, Z
 from genevolve.interpreter.protocols import CallContext, Renderer
 from genevolve.interpreter.renderers.storyboard import StoryboardRenderer
+from genevolve.interpreter.renderers.storyboard.scene import Box
 from genevolve.interpreter.renderers.storyboard.typeset import FONTS
 from genevolve.interpreter.values import ImageHandle
 
@@ -201,12 +202,13 @@ def test_a_stopped_run_stops() -> None:
         renderer().render(CallContext(cancelled=stopped), make_z("A cat."), [])
 
 
-_WORDS = st.sampled_from(
-    "a the two exactly 7 red wooden large cat cats vase table sign tower backpackers stars left of right above on in front "
-    "between and , . ; : with without no one other from the first reference image second top bottom lower third centre "
-    'corner "HELLO" "two words" title reads says bold serif letters golden hour night beach wearing hat jacket holds '
-    "it they its like across background foreground fills half rows is are \n\n".split(" ")
-)
+_VOCABULARY = """
+a the two exactly 7 red wooden large cat cats vase table sign tower backpackers stars left of right above on in
+front between and , . ; : with without no one other from the first reference image second top bottom lower third
+centre corner "HELLO" "two words" title reads says bold serif letters golden hour night beach wearing hat jacket
+holds it they its like across background foreground fills half rows is are
+"""
+_WORDS = st.sampled_from([*_VOCABULARY.split(), "\n\n"])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -236,3 +238,28 @@ def test_any_text_and_any_constraints_are_drawn(prompt: str, rules: list[Constra
     z = Z("r", prompt, settings=Settings(80, 80, seed=seed), constraints=tuple(rules))
     rendering = renderer().render(CallContext(), z, [])
     assert rendering.image.size == (80, 80)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    words=st.lists(_WORDS, max_size=40),
+    noun=st.sampled_from(["cat", "vase", "star", "table", "umbrella", "backpacker"]),
+    n=st.integers(0, 60),
+)
+def test_required_counts_are_drawn_whatever_the_prompt_says(words: list[str], noun: str, n: int) -> None:
+    rule = ("count", {"what": noun, "operator": "==", "n": n})
+    rendering = draw(" ".join(words), require=[rule], size=(200, 200))
+    assert len([t for t in scene(rendering)["things"] if t["noun"].split(" ")[-1] == noun]) == n
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(words=st.lists(_WORDS, max_size=60), size=st.sampled_from([(300, 300), (600, 200), (200, 600)]))
+def test_texts_on_the_canvas_never_overlap(words: list[str], size: tuple[int, int]) -> None:
+    rendering = draw(" ".join(words), size=size)
+    found = [Box(*t["box"]) for t in scene(rendering)["texts"] if t["on"] is None]
+    for i, a in enumerate(found):
+        assert a.x0 >= 0
+        assert a.x1 <= size[0]
+        assert a.y0 >= 0
+        assert a.y1 <= size[1]
+        assert not any(a.inset(0.5).overlaps(b) for b in found[i + 1 :])
