@@ -39,6 +39,7 @@ from genevolve.programs.session import LIBRARY, SAMPLES, open_environment, open_
 from genevolve.programs.skillbook import load_skills
 
 if TYPE_CHECKING:
+    from genevolve.grammar.checker import Checked
     from genevolve.grammar.types import Environment
     from genevolve.interpreter.config import Config
     from genevolve.programs.opened import OpenedMachine
@@ -124,7 +125,7 @@ class Desk:
             self._waiting -= 1
         try:
             environment = machine.environment()
-            checked = await _aside(lambda: Program.parse(text, "program.gprog").checked(environment))
+            checked = await _aside(lambda: _sound(text, environment))
             run = await machine.run(checked, parameters, render=render, record=machine.record_folder)
             return await _outcome(run, self.limits)
         finally:
@@ -265,6 +266,15 @@ def reference_page(environment: Environment) -> str:
 
 
 # ---- answers -----------------------------------------------------------------------------------------
+
+
+def _sound(text: str, environment: Environment) -> Checked:
+    """A program without errors. Raises `ProgramError`."""
+    program = Program.parse(text, "program.gprog")
+    findings = program.check(environment)  # with what was wrong in reading it, which `checked` does not carry
+    if not findings.ok:
+        raise ProgramError(findings)
+    return program.checked(environment)
 
 
 async def _aside(work: Callable[[], T]) -> T:

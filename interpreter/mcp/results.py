@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -131,28 +132,25 @@ def _scalar(value: object) -> str:
 # ---- passages ----------------------------------------------------------------------------------------
 
 
-def _structured(result: CallToolResult) -> object:
-    """The structured part; older servers write it as JSON into their only text."""
-    if result.structured_content is not None:
-        return result.structured_content
+def _records(result: CallToolResult) -> Sequence[object]:
+    """The list in a structured answer; older servers write it as JSON into their only text."""
+    found = _listed(result.structured_content)
     texts = list(_texts(result))
-    if len(texts) == 1 and texts[0].lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(texts[0])
-        except (ValueError, RecursionError):
-            return None
-    return None
+    if not found and len(texts) == 1 and texts[0].lstrip()[:1] in ("[", "{"):
+        with contextlib.suppress(ValueError, RecursionError):  # then it is a text
+            found = _listed(json.loads(texts[0]))
+    return found
 
 
-def _records(value: object) -> Sequence[object]:
-    """The list in a structured answer: itself, or the first one in an object."""
+def _listed(value: object) -> Sequence[object]:
+    """A list, or the first one in an object."""
     if isinstance(value, Mapping):
         value = next((v for v in value.values() if isinstance(v, list)), None)
     return value[:_MAX_LOOKED_AT] if isinstance(value, list) else ()
 
 
 def _structured_snippets(result: CallToolResult) -> Iterator[Snippet]:
-    for record in _records(_structured(result)):
+    for record in _records(result):
         if isinstance(record, str):
             yield Snippet(clean_text(record))
         elif isinstance(record, Mapping):
@@ -201,7 +199,7 @@ def _links(result: CallToolResult) -> Iterator[Found]:
     for content in result.content:
         if isinstance(content, ResourceLink) and (url := clean_source(str(content.uri))):
             yield Found(url, clean_text(content.title or content.name, MAX_TITLE))
-    for record in _records(_structured(result)):
+    for record in _records(result):
         if isinstance(record, str) and (url := clean_source(record)):
             yield Found(url, "")
         elif isinstance(record, Mapping):

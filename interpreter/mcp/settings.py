@@ -112,7 +112,7 @@ def _server(name: str, table: Mapping[object, object], folder: Path) -> McpServe
     command, url = _texts(table, "command") or (), _text(table, "url")
     if bool(command) is bool(url):
         raise ValueError("give either command or url")
-    if url and not re.match(r"https?://[^/@\s]+", url):
+    if url and not re.fullmatch(r"https?://[^/@\s?#]+([/?#]\S*)?", url):
         raise ValueError("url: expected http://host/path or https://host/path, without a password")
     bearer = _text(table, "bearer")
     env = _texts(table, "env") or ()

@@ -82,7 +82,7 @@ def typed_tool(server: McpServer, remote: str, definition: Mapping[str, Any]) ->
         raise Untypable("its input schema is malformed")
     if len(properties) > MAX_PARAMETERS:
         raise Untypable(f"it has more than {MAX_PARAMETERS} parameters")
-    missing = [str(r) for r in required if r not in properties]
+    missing = [str(r) for r in required if str(r) not in properties]
     if missing:
         raise Untypable(f"it requires {clean_text(missing[0], 60)!r}, which its schema does not describe")
     parameters, keys, left_out = _parameters(root, properties, {str(r) for r in required})

@@ -113,8 +113,8 @@ def make_server() -> MCPServer[Any]:  # noqa: C901  (a list of tools)
         return json.dumps(sorted(os.environ))
 
     @server.tool()
-    def sleep(seconds: float) -> str:
-        time.sleep(seconds)
+    def sleep(duration: float) -> str:
+        time.sleep(duration)
         return "slept"
 
     @server.tool()
