@@ -1,0 +1,761 @@
+"""The experience store: one folder, opened by any number of processes.
+
+    with ExperienceStore.open("experiences") as store:
+        result = store.add(experience)
+        for hit in store.search("A poster of a lighthouse with a title", k=1):
+            print(hit.similarity, hit.experience.bundle.retrieval_key.trigger)
+
+The folder holds the database `experiences.sqlite`, which is the truth, and an index and a vector file beside it, which
+are made from it whenever they are missing, stale or damaged.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from genevolve.experience_store import history, records, upkeep
+from genevolve.experience_store.admission import Merged, Neighbour, Refused, find_duplicate, inspect
+from genevolve.experience_store.database import NAME, Database
+from genevolve.experience_store.experience import Experience
+from genevolve.experience_store.history import History, RunHistory
+from genevolve.experience_store.index import VectorIndex
+from genevolve.experience_store.live import LiveIndex, Stale
+from genevolve.experience_store.records import Filters, State
+from genevolve.experience_store.reports import (
+    AddResult,
+    Change,
+    Distributions,
+    Snapshot,
+    StoreStats,
+    VerifyReport,
+)
+from genevolve.experience_store.retrieval import GATE, TIE, Hit, Near, nearest
+from genevolve.experience_store.space import Space
+from genevolve.experience_store.verifying import verify
+from genevolve.grammar.errors import AuthorError, ConfigurationError, StorageError
+from genevolve.interpreter.library.embedder import Embedder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+CAPACITY = 500
+MARKER = "store.json"
+_BATCH = 32
+_TURN = 0.2
+"""Seconds after which a batch gives the write lock to others."""
+_ATTEMPTS = 5
+_T = TypeVar("_T")
+
+
+class ExperienceStore:
+    """Experiences in a folder. Open one with `open`; close it, or use it in a `with` statement.
+
+    Methods may be called from any thread, one at a time; every one of them sees what other processes have written.
+    All raise `StorageError` when the folder cannot be used.
+    """
+
+    def __init__(self, database: Database, space: Space) -> None:
+        self._database = database
+        self._space = space
+        self._live: LiveIndex | None = None
+        self._history = History()
+        self._proved = -1
+        self._closed = False
+
+    # ---- opening and closing ----
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        embedder: str | Path | Embedder | None = "auto",
+        capacity: int | None = CAPACITY,
+        read_only: bool = False,
+        durable: bool = True,
+    ) -> ExperienceStore:
+        """Open the store in a folder; make it when there is none.
+
+        Args:
+            path: The folder.
+            embedder: The model of requests: a name as in the settings, a folder, or an object that embeds. It is
+                loaded when a request is first embedded. A store of another model can be read and listed, not searched.
+            capacity: How many experiences a new store keeps; None is unbounded. A store that exists has its own.
+            read_only: Never write, also not to the folder, which then has to exist.
+            durable: Wait for the disk at every change. Without, a change survives the end of the process at any
+                instruction, but perhaps not a power failure.
+
+        Raises:
+            StorageError: the folder cannot be used, holds something else, or is damaged.
+            ConfigurationError: the model does not exist, or the capacity is not positive.
+        """
+        if capacity is not None and capacity < 1:
+            raise ConfigurationError(
+                f"the capacity {capacity} is not positive; use None for an unbounded store"
+            )
+        folder = Path(path)
+        space = Space(embedder)
+        database = Database(folder, read_only=read_only, durable=durable)
+        _check_folder(folder, read_only)
+        try:
+            if not read_only:
+                database.create()
+            _identify(database, capacity)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, space)
+
+    def close(self) -> None:
+        """Write what is waiting and let go of the files. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._history.waiting and not self._database.read_only:
+                self._flush_history()
+            if self._live is not None:
+                self._live.close(save=not self._database.read_only)
+        finally:
+            self._database.close()
+
+    def __enter__(self) -> ExperienceStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- what it is ----
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._database.folder
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only."""
+        return self._database.read_only
+
+    @property
+    def generation(self) -> int:
+        """The number of the latest change."""
+        return self._state().generation
+
+    @property
+    def capacity(self) -> int | None:
+        """How many experiences are kept; None is unbounded."""
+        return self._state().capacity
+
+    @property
+    def embedder_name(self) -> str | None:
+        """The name of the model whose vectors the store holds; None when it holds none yet."""
+        with self._reading() as connection:
+            return upkeep.embedder_name(connection, records.state(connection).embedder)
+
+    def __len__(self) -> int:
+        return self._state().live
+
+    def set_capacity(self, capacity: int | None) -> tuple[str, ...]:
+        """Change how many experiences are kept. Returns the ids of those that had to go."""
+        if capacity is not None and capacity < 1:
+            raise ConfigurationError(
+                f"the capacity {capacity} is not positive; use None for an unbounded store"
+            )
+        with self._writing() as connection:
+            connection.execute("UPDATE state SET capacity = ?", (capacity,))
+            return tuple(records.evict(connection, records.advance(connection)))
+
+    # ---- adding, removing ----
+
+    def add(self, experience: Experience) -> AddResult:
+        """Add an experience, if the rules of admission let it in. When this returns, it is on disk.
+
+        Raises:
+            ConfigurationError: there is no embedding model.
+            StorageError: the store holds another model's vectors, or cannot be written.
+        """
+        return self.add_many([experience])[0]
+
+    def add_many(
+        self, experiences: Sequence[Experience], *, progress: Callable[[int, int], None] | None = None
+    ) -> builtins.list[AddResult]:
+        """Add experiences, a few in each transaction; results in the same order. `progress` gets (done, all)."""
+        results: builtins.list[AddResult] = []
+        while len(results) < len(experiences):
+            results += self._add_batch(experiences[len(results) : len(results) + _BATCH])
+            if progress is not None:
+                progress(len(results), len(experiences))
+        return results
+
+    def remove(self, ids: Sequence[str]) -> Change:
+        """Remove experiences. They can be restored until the store is compacted."""
+        return self._flip(ids, False, "removed")
+
+    def restore(self, ids: Sequence[str]) -> Change:
+        """Bring back experiences that were removed, evicted or replaced since the store was last compacted."""
+        return self._flip(ids, True, "restored")
+
+    # ---- finding ----
+
+    def get(self, identity: str) -> Experience | None:
+        """The live experience with this id, or None."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT body FROM experiences WHERE id = ? AND live = 1", (identity,)
+            ).fetchone()
+            return None if row is None else records.decode(row[0], identity)
+
+    def resolve(self, prefix: str) -> builtins.list[str]:
+        """Ids of live experiences that begin with these hex digits, ten at most."""
+        if not prefix or not set(prefix) <= set("0123456789abcdef"):
+            return []
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM experiences WHERE id >= ? AND id < ? AND live = 1 ORDER BY id LIMIT 10",
+                (prefix, prefix + "g"),
+            )
+            return [r[0] for r in rows]
+
+    def search(
+        self,
+        request: str,
+        k: int = 1,
+        *,
+        gate: float = GATE,
+        exclude_request: str | None = None,
+        run: str | None = None,
+    ) -> builtins.list[Hit]:
+        """The experiences of the k nearest requests, nearest first; none that is below the gate.
+
+        Args:
+            request: The request.
+            k: How many at most.
+            gate: The smallest cosine that counts. -1 lets everything through.
+            exclude_request: Experiences of this request are left out (leave-one-out). Pass the request itself in
+                every evaluation; in training a request may retrieve what its own rollouts taught.
+            run: Keep this lookup in the history of the run with this name.
+
+        Raises:
+            ConfigurationError: there is no embedding model.
+            StorageError: the store holds another model's vectors.
+        """
+        if len(self) == 0:
+            if run is not None:
+                self._note(run, gate, None)
+            return []
+        vector = self._space.embed([request])[0]
+        return self.search_vector(vector, k, gate=gate, exclude_request=exclude_request, run=run)
+
+    def search_vector(
+        self,
+        vector: Vectors,
+        k: int = 1,
+        *,
+        gate: float = GATE,
+        exclude_request: str | None = None,
+        run: str | None = None,
+    ) -> builtins.list[Hit]:
+        """As `search`, for a unit vector (d,) of the store's model."""
+        exclude = None if exclude_request is None else records.request_key(exclude_request)
+        for attempt in range(_ATTEMPTS):
+            with self._reading() as connection:
+                now = records.state(connection)
+                live = self._current(connection, now)
+                if live is None:
+                    found: builtins.list[Near] = []
+                    break
+                index = live.refresh(connection, now)
+                found = nearest(connection, index, partial(live.fetch, connection), vector, k, exclude)
+                if self._confirmed(connection, live, found, vector):
+                    break
+                # What the files beside the database say is not what it says: they are made again.
+                live.drop()
+                upkeep.forget_files(self._database, live)
+                self._live = None
+                if attempt == _ATTEMPTS - 1:
+                    raise StorageError(
+                        f"the experience store {self.path} disagrees with itself; "
+                        "run `genevolve experience verify --repair`"
+                    )
+        if run is not None:
+            self._note(run, gate, found[0].similarity if found else None)
+        passed = [n for n in found if n.similarity >= gate]
+        return self._hits(passed)
+
+    def list(
+        self, filters: Filters | None = None, limit: int | None = 50, offset: int = 0
+    ) -> builtins.list[Experience]:
+        """Live experiences, the newest first.
+
+        Args:
+            filters: Which ones; all by default.
+            limit: At most so many; None for all.
+            offset: Leave out so many at the beginning.
+        """
+        where, values = (filters or Filters()).where()
+        query = f"SELECT id, body FROM experiences WHERE {where} ORDER BY arrival DESC LIMIT ? OFFSET ?"  # noqa: S608  # conditions of ours, values bound
+        with self._reading() as connection:
+            rows = connection.execute(query, (*values, -1 if limit is None else limit, offset))
+            return [records.decode(body, identity) for identity, body in rows]
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many live experiences there are."""
+        where, values = (filters or Filters()).where()
+        with self._reading() as connection:
+            query = f"SELECT count(*) FROM experiences WHERE {where}"  # noqa: S608  # conditions of ours, values bound
+            return int(connection.execute(query, values).fetchone()[0])
+
+    def ids(self, filters: Filters | None = None) -> tuple[str, ...]:
+        """Ids of live experiences in the order of their arrival."""
+        where, values = (filters or Filters()).where()
+        with self._reading() as connection:
+            query = f"SELECT id FROM experiences WHERE {where} ORDER BY arrival"  # noqa: S608  # conditions of ours, values bound
+            return tuple(r[0] for r in connection.execute(query, values))
+
+    # ---- figures ----
+
+    def stats(self) -> StoreStats:
+        """Figures of the store."""
+        index = None if self._live is None else self._live.index
+        with self._reading() as connection:
+            return upkeep.stats(connection, self._database, index)
+
+    def distributions(self) -> Distributions:
+        """Gaps, times, steps and slots of all live experiences."""
+        with self._reading() as connection:
+            return upkeep.distributions(connection)
+
+    def history(self) -> builtins.list[RunHistory]:
+        """What each run looked up and found, the latest run first."""
+        if self._history.waiting and not self._database.read_only:
+            self._flush_history()
+        with self._reading() as connection:
+            return history.load(connection)
+
+    # ---- generations ----
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Give the present generation a name; compacting keeps it. Costs nothing but the history it keeps.
+
+        Raises:
+            AuthorError: the name is taken or cannot be one.
+        """
+        if not name.strip() or len(name) > 100 or not name.isprintable():
+            raise AuthorError("the name of a snapshot is 1 to 100 printable characters")
+        with self._writing() as connection:
+            now = records.state(connection)
+            taken = Snapshot(name, now.generation, now.live, time.time())
+            try:
+                connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?)", (name, *_rest(taken)))
+            except sqlite3.IntegrityError as error:
+                raise AuthorError(f"there is a snapshot {name!r} already") from error
+        return taken
+
+    def snapshots(self) -> builtins.list[Snapshot]:
+        """All snapshots, the oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT name, generation, live, created FROM snapshots ORDER BY 2, 4")
+            return [Snapshot(*r) for r in rows]
+
+    def drop_snapshot(self, name: str) -> bool:
+        """Forget a snapshot. False when there is none of this name."""
+        with self._writing() as connection:
+            return connection.execute("DELETE FROM snapshots WHERE name = ?", (name,)).rowcount > 0
+
+    def rollback(self, generation: int | str) -> Change:
+        """Make the store hold what it held at a generation, or a snapshot of this name, as a new generation.
+
+        Nothing is lost: rolling back to the generation before undoes it.
+
+        Raises:
+            AuthorError: there is no such generation or snapshot, or compacting has removed it.
+        """
+        with self._writing() as connection:
+            return upkeep.rollback(connection, generation)
+
+    def compact(self) -> int:
+        """Forget what no snapshot needs, give the room back, and make the index anew. Returns how many went."""
+        gone = upkeep.compact(self._database)
+        live = self._made_live()
+        if live is not None:
+            live.build()
+            upkeep.tidy_vectors(self._database, live.embedder)
+        return gone
+
+    def backup(self, target: str | Path) -> Path:
+        """Copy the store into a new folder while others go on writing. Returns the folder."""
+        return upkeep.backup(self._database, Path(target), MARKER)
+
+    # ---- the model ----
+
+    def reembed(
+        self,
+        embedder: str | Path | Embedder,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Give every experience a vector of another model, then change to it. Returns how many were embedded.
+
+        Until the end the store works with the old model. An interrupted change goes on where it stopped when it is
+        called again. Other processes that have the store open must open it again to search and to add.
+        """
+        space = Space(embedder)
+        done = upkeep.reembed(self._database, space, progress)
+        self._space, self._live, self._proved = space, None, -1
+        live = self._made_live()
+        if live is not None:
+            live.build()
+        return done
+
+    # ---- its health ----
+
+    def verify(self, repair: bool = False) -> VerifyReport:
+        """Compare everything with everything; with `repair`, put right what can be.
+
+        A row that is damaged cannot be; it is taken out and named. A database that cannot be opened at all is a
+        matter for `recover`.
+        """
+        if repair and self._database.read_only:
+            raise StorageError("a store that is open for reading only cannot be repaired")
+        return verify(self._database, self._space, repair=repair)
+
+    @staticmethod
+    def recover(path: str | Path) -> VerifyReport:
+        """Save what can be read of a store whose database is damaged into a new one; the old one is kept aside.
+
+        Raises:
+            StorageError: nothing can be read of it.
+        """
+        from genevolve.experience_store.recovery import recover
+
+        return recover(Path(path))
+
+    # ---- inside ----
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        self._refuse_closed()
+        with self._database.read() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self._refuse_closed()
+        try:
+            with self._database.write() as connection:
+                yield connection
+        except BaseException:
+            if self._live is not None:
+                self._live.drop()  # it may have followed changes that were taken back
+            raise
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StorageError(f"the experience store {self.path} is closed")
+
+    def _state(self) -> State:
+        with self._reading() as connection:
+            return records.state(connection)
+
+    def _current(self, connection: sqlite3.Connection, now: State) -> LiveIndex | None:
+        """The index of the model in use, which has to be this store's own; None in a store without one."""
+        if now.embedder == 0:
+            return None
+        if self._proved != now.embedder:
+            upkeep.prove(connection, self._space, now.embedder, self.path)
+            self._proved = now.embedder
+        if self._live is None or self._live.embedder != now.embedder:
+            dimension = connection.execute(
+                "SELECT dimension FROM embedders WHERE id = ?", (now.embedder,)
+            ).fetchone()[0]
+            self._live = LiveIndex(
+                self._database, embedder=now.embedder, dimension=dimension, store=now.store
+            )
+        return self._live
+
+    def _made_live(self) -> LiveIndex | None:
+        with self._reading() as connection:
+            return self._current(connection, records.state(connection))
+
+    def _confirmed(
+        self, connection: sqlite3.Connection, live: LiveIndex, found: Sequence[Near], vector: Vectors
+    ) -> bool:
+        """Whether the database's own vectors give the same similarities."""
+        for near in found:
+            true = records.get_vector(connection, live.embedder, near.seq, live.dimension)
+            if true is None:
+                raise StorageError(
+                    f"the vector of the experience {near.id[:12]} is missing or damaged; "
+                    "run `genevolve experience verify --repair`"
+                )
+            if abs(float(true @ vector) - near.similarity) > 10 * TIE:
+                return False
+        return True
+
+    def _hits(self, found: Sequence[Near]) -> builtins.list[Hit]:
+        hits = []
+        with self._reading() as connection:
+            for near in found:
+                row = connection.execute("SELECT body FROM experiences WHERE seq = ?", (near.seq,)).fetchone()
+                if row is not None:  # compacted since
+                    hits.append(Hit(records.decode(row[0], near.id), near.similarity))
+        return hits
+
+    def _note(self, run: str, gate: float, similarity: float | None) -> None:
+        if self._database.read_only:
+            return
+        self._history.record(run, self._space.name or "", gate, similarity)
+        if self._history.due:
+            self._flush_history()
+
+    def _flush_history(self) -> None:
+        with self._database.write() as connection:
+            self._history.flush(connection)
+        self._history.written()
+
+    def _flip(self, ids: Sequence[str], live: bool, counter: str) -> Change:
+        changed: builtins.list[str] = []
+        missing: builtins.list[str] = []
+        with self._writing() as connection:
+            generation = records.state(connection).generation
+            for identity in dict.fromkeys(ids):
+                row = connection.execute(
+                    "SELECT seq FROM experiences WHERE id = ? AND live != ?", (identity, int(live))
+                ).fetchone()
+                if row is None:
+                    missing.append(identity)
+                    continue
+                if not changed:
+                    generation = records.advance(connection)
+                records.flip(connection, [row[0]], live, generation)
+                changed.append(identity)
+            if changed:
+                records.count(connection, counter, len(changed))
+                records.evict(connection, generation)
+        return Change(tuple(changed), tuple(missing), generation)
+
+    def _add_batch(self, experiences: Sequence[Experience]) -> builtins.list[AddResult]:
+        """Add as many of these as one turn allows, at least one."""
+        refusals = [inspect(e) for e in experiences]
+        good = [e for e, refused in zip(experiences, refusals, strict=True) if refused is None]
+        vectors = iter(self._space.embed([e.request for e in good])) if good else iter(())
+        prepared = [
+            (e, r, next(vectors) if r is None else None) for e, r in zip(experiences, refusals, strict=True)
+        ]
+        if good:
+            self._adopt()
+        return self._retried(lambda: self._write_batch(prepared))
+
+    def _adopt(self) -> None:
+        """Make the model that of the store, if the store has none yet."""
+        probe = self._space.probe()
+        if self._state().embedder == 0:
+            with self._writing() as connection:
+                if records.state(connection).embedder == 0:
+                    number = upkeep.register(connection, self._space.name or "", probe)
+                    connection.execute("UPDATE state SET embedder = ?", (number,))
+
+    def _retried(self, action: Callable[[], _T]) -> _T:
+        for _ in range(_ATTEMPTS):
+            self._catch_up()
+            try:
+                return action()
+            except Stale:
+                continue
+        raise StorageError(f"the experience store {self.path} changes too fast to be written; try again")
+
+    def _catch_up(self) -> None:
+        """Bring the index up to date before the lock is taken, so that little is left to do under it."""
+        with self._reading() as connection:
+            now = records.state(connection)
+            live = self._current(connection, now) if self._space.name is not None else None
+            if live is not None:
+                live.refresh(connection, now)
+
+    def _write_batch(
+        self, prepared: Sequence[tuple[Experience, Refused | None, Vectors | None]]
+    ) -> builtins.list[AddResult]:
+        results: builtins.list[AddResult] = []
+        fresh: builtins.list[tuple[int, Vectors]] = []
+        began = time.perf_counter()
+        with self._writing() as connection:
+            for experience, refused, vector in prepared:
+                if refused is not None or vector is None:
+                    code = refused.code if refused is not None else "unknown"
+                    records.count(connection, f"refused.{code}")
+                    results.append(AddResult("refused", experience.id, refusal=refused))
+                else:
+                    results.append(self._add_one(connection, experience, vector, fresh))
+                if time.perf_counter() - began > _TURN:
+                    break
+        self._keep_vectors(fresh)
+        return results
+
+    def _keep_vectors(self, fresh: Sequence[tuple[int, Vectors]]) -> None:
+        import numpy as np
+
+        if fresh and self._live is not None:
+            self._live.keep([seq for seq, _ in fresh], np.stack([v for _, v in fresh]))
+
+    def _add_one(
+        self,
+        connection: sqlite3.Connection,
+        experience: Experience,
+        vector: Vectors,
+        fresh: builtins.list[tuple[int, Vectors]],
+    ) -> AddResult:
+        now = records.state(connection)
+        if now.embedder != self._proved:
+            raise Stale  # another model was put in place since; comparing models takes too long under the lock
+        live = self._current(connection, now)
+        if live is None or len(vector) != live.dimension:
+            raise StorageError(f"the vectors of {self._space.name} do not fit into the store {self.path}")
+        row = connection.execute(
+            "SELECT seq, live FROM experiences WHERE id = ?", (experience.id,)
+        ).fetchone()
+        if row is not None and row[1]:
+            records.count(connection, "known")
+            return AddResult("known", experience.id, now.generation)
+        index = live.refresh(connection, now, build=False)
+        merged = find_duplicate(experience, _View(connection, live, index, vector))
+        return self._store(connection, experience, vector, merged, None if row is None else row[0], fresh)
+
+    def _store(
+        self,
+        connection: sqlite3.Connection,
+        experience: Experience,
+        vector: Vectors,
+        merged: Merged | None,
+        removed: int | None,
+        fresh: builtins.list[tuple[int, Vectors]],
+    ) -> AddResult:
+        now = records.state(connection)
+        seen, replaced = 1, None
+        if merged is not None:
+            records.count(connection, "merged")
+            connection.execute("UPDATE experiences SET seen = seen + 1 WHERE id = ?", (merged.other,))
+            if not merged.replaces:
+                return AddResult("merged", merged.other, now.generation)
+        generation = records.advance(connection)
+        if merged is not None:
+            seq, seen = connection.execute(
+                "SELECT seq, seen FROM experiences WHERE id = ?", (merged.other,)
+            ).fetchone()
+            records.flip(connection, [seq], False, generation)
+            replaced = merged.other
+        if removed is None:
+            named = replace(experience, embedder=self._space.name or "")
+            removed = records.insert(connection, named, vector, now.embedder, seen)
+            fresh.append((removed, vector))
+        else:
+            connection.execute("UPDATE state SET arrivals = arrivals + 1")
+            connection.execute(
+                "UPDATE experiences SET seen = ?, arrival = (SELECT arrivals FROM state) WHERE seq = ?",
+                (seen, removed),
+            )
+        records.flip(connection, [removed], True, generation)
+        evicted = records.evict(connection, generation)
+        if merged is None:
+            records.count(connection, "added")
+        status = "added" if merged is None else "merged"
+        return AddResult(status, experience.id, generation, replaced, tuple(evicted))
+
+
+class _View:
+    """What admission sees of the store, inside a transaction."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, live: LiveIndex, index: VectorIndex, vector: Vectors
+    ) -> None:
+        self._connection = connection
+        self._live = live
+        self._index = index
+        self._vector = vector
+
+    def neighbours(self, experience: Experience, minimum: float) -> Iterator[Neighbour]:
+        """Stored experiences whose requests are at least so similar, nearest first."""
+        k = 4
+        while True:
+            found = nearest(self._connection, self._index, self._fetch, self._vector, k)
+            for near in found[k // 4 if k > 4 else 0 :]:
+                if near.similarity < minimum:
+                    return
+                body = self._connection.execute(
+                    "SELECT body FROM experiences WHERE seq = ?", (near.seq,)
+                ).fetchone()
+                yield Neighbour(records.decode(body[0], near.id), near.similarity)
+            if len(found) < k or k >= 64:
+                return
+            k *= 4
+
+    def _fetch(self, seqs: Sequence[int]) -> Vectors:
+        return self._live.fetch(self._connection, seqs)
+
+
+def _rest(snapshot: Snapshot) -> tuple[int, int, float]:
+    return snapshot.generation, snapshot.live, snapshot.created
+
+
+def _check_folder(folder: Path, read_only: bool) -> None:
+    """Refuse what is no store, and a store that has lost its database, before SQLite makes an empty one."""
+    if folder.exists() and not folder.is_dir():
+        raise StorageError(f"{folder} is a file; an experience store is a folder")
+    file = folder / NAME
+    try:
+        lost = (folder / MARKER).exists() and (not file.exists() or file.stat().st_size == 0)
+        waiting = file.with_name(NAME + "-wal")
+        if lost and not (waiting.exists() and waiting.stat().st_size > 0):
+            raise StorageError(
+                f"the database of the experience store {folder} is missing or empty; restore {NAME} from a backup, "
+                f"or remove {MARKER} to begin a new store"
+            )
+        if read_only and not file.exists():
+            raise StorageError(f"there is no experience store in {folder}")
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the folder {folder} cannot be used: {error.strerror or error}") from error
+
+
+def _identify(database: Database, capacity: int | None) -> None:
+    """Give a new store its name, and compare a store's name with the one in its folder."""
+    with database.read() as connection:
+        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone()
+        row = connection.execute("SELECT store FROM state").fetchone() if tables else None
+    if row is None:
+        if database.read_only:
+            raise StorageError(f"there is no experience store in {database.folder}")
+        with database.write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO state VALUES (1, ?, 0, 0, 0, ?, 0, 0)", (uuid.uuid4().hex, capacity)
+            )
+            row = connection.execute("SELECT store FROM state").fetchone()
+    marker = database.folder / MARKER
+    try:
+        known = json.loads(marker.read_text("utf-8")).get("store")
+    except (OSError, ValueError, AttributeError):
+        known = None
+    if known is None and not database.read_only:
+        fresh = marker.with_name(f"{MARKER}.{uuid.uuid4().hex}.tmp")
+        try:
+            fresh.write_text(json.dumps({"store": row[0], "format": 1}) + "\n", "utf-8")
+            fresh.replace(marker)
+        except OSError as error:
+            raise StorageError(f"the folder {database.folder} cannot be written: {error.strerror}") from error
+    elif known is not None and known != row[0]:
+        raise StorageError(
+            f"{database.path} belongs to another store; put the right file back, or remove {MARKER} to accept this one"
+        )
