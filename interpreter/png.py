@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from genevolve.grammar.errors import AuthorError, StorageError
 from genevolve.grammar.z import Z
+from genevolve.interpreter.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,10 +66,8 @@ def extract(path: Path) -> Extracted:
     when it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             texts = _texts(file, str(path))
-    except FileNotFoundError as error:
-        raise AuthorError(f"{path} does not exist") from error
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
     if PROGRAM not in texts or Z_KEY not in texts:

@@ -14,6 +14,7 @@ from typing import Any
 from genevolve.grammar.checker import check
 from genevolve.grammar.errors import AuthorError, StorageError
 from genevolve.grammar.parser import parse
+from genevolve.grammar.reader import MAX_BYTES
 from genevolve.grammar.span import Source
 from genevolve.grammar.types import Signature
 from genevolve.grammar.z import Z
@@ -24,6 +25,7 @@ from genevolve.interpreter.events import Event
 from genevolve.interpreter.execution import statement_hash
 from genevolve.interpreter.machine import Machine
 from genevolve.interpreter.protocols import CallContext
+from genevolve.interpreter.regular import open_regular
 from genevolve.interpreter.retry import RetryPolicy
 from genevolve.interpreter.run import Run
 from genevolve.interpreter.snapshot import restore
@@ -129,10 +131,12 @@ def _check_file(file: Path, trace: Trace) -> None:
     """Raise `AuthorError` when the program beside the trace, if there is one, is another one."""
     program = _only(trace, "program")
     text = str(program.data["program"])
-    try:
-        now = file.read_bytes().decode("utf-8", "replace")
-    except (FileNotFoundError, NotADirectoryError):
+    if not file.exists():
         return
+    try:
+        with open_regular(file) as stream:
+            # One byte more than is allowed is enough to tell that a file is another one.
+            now = stream.read(MAX_BYTES + 1).decode("utf-8", "replace")
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
     if now == text:

@@ -13,6 +13,7 @@ A run that was killed leaves a trace without its end, perhaps with half a last l
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import IO, Any
 from genevolve.grammar.errors import AuthorError, StorageError
 from genevolve.interpreter.events import Event, Listener
 from genevolve.interpreter.redact import Redactor
+from genevolve.interpreter.regular import is_folder, open_regular
 
 SCHEMA = "genevolve.trace/1"
 
@@ -131,13 +133,12 @@ def read_trace(path: Path) -> Trace:
     Raises `AuthorError` for a file that is no trace or is damaged, with the line's number, and `StorageError`
     for one that cannot be read. A last line without its line break is left out when it is not complete.
     """
-    file = path / "trace.jsonl" if path.is_dir() else path
+    file = path / "trace.jsonl" if is_folder(path) else path
     try:
-        if file.stat().st_size > _LIMIT:
-            raise AuthorError(f"{file} is larger than {_LIMIT:,} bytes: this is no trace of a run")
-        data = file.read_bytes()
-    except FileNotFoundError as error:
-        raise AuthorError(f"{file} does not exist") from error
+        with open_regular(file) as stream:
+            if os.fstat(stream.fileno()).st_size > _LIMIT:
+                raise AuthorError(f"{file} is larger than {_LIMIT:,} bytes: this is no trace of a run")
+            data = stream.read()
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror or error}") from error
     return _parse(data, str(file))

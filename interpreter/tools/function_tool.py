@@ -163,9 +163,7 @@ def _signature(
     if isinstance(cost, bool) or not isinstance(cost, int):
         raise ConfigurationError(f"the cost of {shown!r} is a whole number of calls, not {cost!r}")
     if cost < 0 or not price >= 0:
-        raise ConfigurationError(
-            f"the cost of {shown!r} is a number of calls, its price one of money, from 0"
-        )
+        raise ConfigurationError(f"the cost and the price of {shown!r} cannot be negative")
     try:
         hints = typing.get_type_hints(function, include_extras=True)
         declared = inspect.signature(function)
