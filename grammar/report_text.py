@@ -27,6 +27,8 @@ _COLORS = {
 }
 _BOLD, _GUTTER, _FIX = "1", "34", "32"
 _MIN_WIDTH = 40
+MOST_SHOWN = 100
+"""Diagnostics of one file that are printed for people; a text with thousands of them has one cause, not thousands."""
 # Characters looked at around a place: more than any terminal shows, so a line of megabytes costs nothing.
 _WINDOW = 1_000
 
@@ -34,7 +36,7 @@ _WINDOW = 1_000
 def to_text(
     findings: Iterable[Findings], *, color: bool = False, width: int = 110, with_summary: bool = True
 ) -> str:
-    """All findings as text, ending with a line break; nothing at all when there are none.
+    """The findings as text, `MOST_SHOWN` of a file, ending with a line break; nothing when there are none.
 
     Args:
         findings: One entry per file, in the order in which they are printed.
@@ -45,14 +47,18 @@ def to_text(
     paint = _Paint(color)
     width = max(width, _MIN_WIDTH)
     files = list(findings)
-    blocks = [
-        "\n".join(_diagnostic(file.source, diagnostic, paint, width))
-        for file in files
-        for diagnostic in file.diagnostics
-    ]
+    blocks = [block for file in files for block in _blocks(file, paint, width)]
     if with_summary and blocks:
         blocks.append(summary(files))
     return "\n\n".join(blocks) + "\n" if blocks else ""
+
+
+def _blocks(file: Findings, paint: _Paint, width: int) -> Iterator[str]:
+    for diagnostic in file.diagnostics[:MOST_SHOWN]:
+        yield "\n".join(_diagnostic(file.source, diagnostic, paint, width))
+    left = len(file.diagnostics) - MOST_SHOWN
+    if left > 0:
+        yield f"{harmless(file.source.name)}: {left:,} more are not shown; JSON, GitHub and SARIF output has all"
 
 
 def summary(findings: Iterable[Findings]) -> str:

@@ -392,3 +392,13 @@ def test_the_documentation_shows_what_is_printed() -> None:
         DOCS.write_text(shown, encoding="utf-8")
         page = shown
     assert page == shown
+
+
+def test_a_file_with_thousands_of_mistakes_is_cut_off_for_people() -> None:
+    source = Source("x" * 5_000, "many.gprog")
+    many = Findings(source, tuple(Diagnostic("GP201", "unknown", Span(i, i + 1)) for i in range(5_000)))
+    lines = to_text([many]).splitlines()
+    assert sum(line.startswith("many.gprog:1:") for line in lines) == 100
+    assert "many.gprog: 4,900 more are not shown; JSON, GitHub and SARIF output has all" in lines
+    assert lines[-1] == "5000 errors in 1 file"
+    assert len(json.loads(to_json([many]))["files"][0]["diagnostics"]) == 5_000
