@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from genevolve.grammar.builtins import PREDICATES
 from genevolve.grammar.checker import Checked
@@ -116,7 +116,8 @@ class Machine:
         signatures = {s.name: s for s in PREDICATES}
         signatures.update((name, tool.signature) for name, tool in self.tools.items())
         skills = {n: SkillInfo(n, s.summary, s.expects) for n, s in self.skills.items()}
-        return replace(Environment(signatures, skills), **limits)
+        # `Any`, as a type checker cannot know which fields the limits are.
+        return replace(Environment(signatures, skills), **cast("dict[str, Any]", limits))
 
     # ---- whole programs ----------------------------------------------------------------------------
 
