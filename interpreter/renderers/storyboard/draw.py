@@ -176,7 +176,7 @@ class Painter:
             colour = (250, 249, 245)
         else:
             around = _mean(self.image, item.box)
-            if min(contrast(_opaque_mean(figure), around), contrast(self._colour(item), around)) > 1.35:
+            if not any(_melts(c, around) for c in (_opaque_mean(figure), self._colour(item))):
                 return None
             r = max(1, round(min(0.003 * self.short, 0.03 * item.box.height)))
             colour = mix(around, INK, 0.45) if luminance(around) > 0.2 else mix(around, WHITE, 0.6)
@@ -347,6 +347,12 @@ def _mean(image: Image.Image, box: Box) -> Colour:
         return WHITE
     pixel = part.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     return (int(pixel[0]), int(pixel[1]), int(pixel[2])) if isinstance(pixel, tuple) else WHITE
+
+
+def _melts(colour: Colour, ground: Colour) -> bool:
+    """Whether a colour is hard to tell from the ground it stands on."""
+    apart = sum((a - b) ** 2 for a, b in zip(colour, ground, strict=True)) ** 0.5
+    return contrast(colour, ground) < 1.4 and apart < 80
 
 
 def _opaque_mean(figure: Image.Image) -> Colour:
