@@ -136,7 +136,7 @@ class Desk:
         search = self._search
         if search is None:
             raise ConfigurationError(
-                "no experience store is configured; start the server with --experience and the file of a store"
+                "no experience store is configured; start the server with --experience and the folder of a store"
             )
         async with self._checks:
             return list(await _aside(lambda: search(request, k)))

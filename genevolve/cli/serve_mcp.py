@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genevolve.cli.app import OK
@@ -18,6 +19,7 @@ from genevolve.cli.options import add_machine_options, machine_flags
 from genevolve.grammar.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from genevolve.interpreter.config import Config
     from genevolve.programs.mcp_server import Search
 
 
@@ -28,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME",
                         help="a further name in Host headers, as behind a proxy; repeat for several")  # fmt: skip
-    parser.add_argument("--experience", metavar="FILE", help="the experience store to search")
+    parser.add_argument(
+        "--experience", metavar="FOLDER", type=Path, help="the experience store (default: the configured one)"
+    )
     parser.add_argument(
         "--concurrent", type=_whole, default=2, metavar="N", help="runs at a time (default 2)"
     )
@@ -51,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
     limits = ServiceLimits(runs=arguments.concurrent, waiting=arguments.waiting)
 
     def make_desk() -> Desk:
-        return Desk(config, search=_search(arguments.experience), limits=limits)
+        return Desk(config, search=_search(config, arguments.experience), limits=limits)
 
     if arguments.http is None:
         serve_stdio(make_desk)
@@ -66,32 +70,25 @@ def execute(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _search(file: str | None) -> Search | None:
-    """Looks up experiences in the store that is configured; None when none is."""
-    if file is None:
-        return None
-    from importlib import import_module
-    from pathlib import Path
+def _search(config: Config, given: Path | None) -> Search | None:
+    """Looks up experiences in the store of the option, else of the settings; None when there is none."""
+    from genevolve.experience_store.database import NAME
 
-    if not Path(file).is_file():
-        raise ConfigurationError(f"--experience: there is no experience store {file}")
-    try:
-        # Only this command needs the store, and only with this option.
-        store = import_module("genevolve.experience_store.store").ExperienceStore.open(Path(file))
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--experience: this installation has no experience store: {error}"
-        ) from error
-    return lambda request, k: [_plain(hit) for hit in store.search(request, k=k)]
+    folder = given if given is not None else config.experience.location
+    if not (folder / NAME).is_file():
+        if given is None and config.experience.store is None:
+            return None
+        raise ConfigurationError(f"there is no experience store {folder}")
+    from genevolve.experience_store.store import ExperienceStore
 
+    # Clients may ask from several threads at a time; they only ever read.
+    store = ExperienceStore.open(folder, embedder=config.experience.embedder, read_only=True)
 
-def _plain(hit: object) -> dict[str, object]:
-    from dataclasses import asdict, is_dataclass
+    def search(request: str, k: int) -> list[dict[str, object]]:
+        hits = store.search(request, k=k, gate=config.experience.gate)
+        return [{"similarity": round(hit.similarity, 6), **hit.experience.to_dict()} for hit in hits]
 
-    if hasattr(hit, "to_dict"):
-        data: dict[str, object] = hit.to_dict()
-        return data
-    return asdict(hit) if is_dataclass(hit) and not isinstance(hit, type) else {"experience": str(hit)}
+    return search
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

@@ -299,3 +299,34 @@ def test_so_many_runs_at_a_time_and_no_more(tmp_path: Path) -> None:
     refused = [r for r in results if r.is_error]
     assert len(results) - len(refused) == 3
     assert all("try again later" in text_of(r) for r in refused)
+
+
+def test_experiences_of_similar_requests(tmp_path: Path) -> None:
+    script = (
+        "import sys; from experience_samples import experience; "
+        "from genevolve.experience_store.store import ExperienceStore\n"
+        "with ExperienceStore.open(sys.argv[1]) as store:\n"
+        "    print(store.add(experience(request='a poster of a red balloon over a harbour')))\n"
+    )
+    made = Path(__file__).parents[1] / "experience_store"
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "store")],
+        env=variables(tmp_path, PYTHONPATH=os.pathsep.join([str(made), str(made.parents[1])])), check=True,
+        cwd=made.parents[1],
+    )  # fmt: skip
+
+    async def work(client: Client) -> None:
+        async def found(request: str) -> list[dict[str, Any]]:
+            answer = await client.call_tool("search_experiences", {"request": request, "k": 3})
+            assert not answer.is_error, text_of(answer)
+            experiences: list[dict[str, Any]] = json.loads(text_of(answer))["experiences"]
+            return experiences
+
+        (near,) = await found("a poster of a red balloon over a harbour")
+        assert near["similarity"] > 0.99
+        assert near["request"] == "a poster of a red balloon over a harbour"
+        assert near["bundle"]
+        assert await found("a bowl of noodles") == []
+        assert (await client.call_tool("search_experiences", {"request": "a", "k": 1000})).is_error
+
+    over_stdio(tmp_path, work, "--experience", str(tmp_path / "store"))
