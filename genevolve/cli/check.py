@@ -58,12 +58,14 @@ def _check(program: Input, environment: Environment, *, fix: bool) -> Findings:
         return findings
     from genevolve.grammar.fixes import apply_fixes
 
+    # Fixes change what is wrong and not how the file's lines end.
+    line_end = "\r\n" if b"\r\n" in program.data else "\n"
     # A fix can uncover the next fault; a few rounds are enough for any real file.
     for _ in range(5):
         text, count = apply_fixes(findings.source.text, findings.diagnostics)
         if not count:
             break
-        replace_file(program.path, text.encode())
+        replace_file(program.path, text.replace("\n", line_end).encode())
         print(printable(f"fixed {count} in {program.name}"), file=sys.stderr)
         findings = check_bytes(text.encode(), program.name, environment)
     return findings

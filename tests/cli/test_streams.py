@@ -103,3 +103,12 @@ def test_arguments_cannot_drive_the_terminal(tmp_path: Path, capsys: pytest.Capt
         run_command_line(arguments)
         printed = capsys.readouterr()
         assert "\x1b" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_fixes_keep_the_ends_of_lines(tmp_path: Path, line_end: bytes) -> None:
+    path = tmp_path / "card.gprog"
+    lines = [b'request "A card."', b'let facts = serch("cards")', b'prompt "A card."', b""]
+    path.write_bytes(line_end.join(lines))
+    assert run_command_line(["check", "--fix", str(path)]) == OK
+    assert path.read_bytes() == line_end.join(lines).replace(b"serch", b"search")
