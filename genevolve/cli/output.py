@@ -38,7 +38,7 @@ def print_json(data: Any) -> None:
 
 def _json_for(stream: IO[str], text: str) -> str:
     """The same JSON in characters that the stream takes: what it lacks is escaped as JSON does it."""
-    is_unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    is_unicode = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
     # Half a surrogate pair, from the name of a file, has no UTF-8 either.
     return (_LONE if is_unicode else _NOT_ASCII).sub(lambda c: json.dumps(c[0])[1:-1], text)
 
