@@ -149,19 +149,21 @@ class Database:
         )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")  # one view: another process may be making the tables just now
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        names = set(schema.applied(connection)) if application == schema.APPLICATION else set()
+        connection.execute("ROLLBACK")
         if tables and application != schema.APPLICATION:
             raise StorageError(
                 f"{self.path} is another program's database; move it away, or choose another folder for the store"
             )
-        if tables:
-            unknown = set(schema.applied(connection)) - {m.name for m in schema.MIGRATIONS}
-            if unknown:
-                raise StorageError(
-                    f"the experience store {self.folder} was made by a newer version of genevolve "
-                    f"({sorted(unknown)[0]}); install that version"
-                )
+        unknown = names - {m.name for m in schema.MIGRATIONS}
+        if unknown:
+            raise StorageError(
+                f"the experience store {self.folder} was made by a newer version of genevolve "
+                f"({min(unknown)}); install that version"
+            )
         if self.read_only:
             connection.execute("PRAGMA query_only = ON")
             return

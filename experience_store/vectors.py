@@ -50,7 +50,7 @@ class VectorFile:
         self._stride = dimension * 4 + _ROW.size
         identity = f"{store}:{embedder}:{dimension}".encode()
         self._header = _MAGIC + struct.pack("<I", zlib.crc32(identity)) + identity
-        self._map: np.memmap[tuple[int], np.dtype[np.uint8]] | None = None
+        self._map: NDArray[np.uint8] | None = None
         self._file: int | None = None
 
     def get(self, seq: int) -> Vectors | None:
@@ -122,13 +122,13 @@ class VectorFile:
             return None
         return self._map[begin : begin + self._stride]
 
-    def _mapped(self, size: int) -> np.memmap[tuple[int], np.dtype[np.uint8]] | None:
+    def _mapped(self, size: int) -> NDArray[np.uint8] | None:
         import numpy as np
 
         try:
             with self.path.open("rb") as file:
                 if file.read(len(self._header)) != self._header or os.fstat(file.fileno()).st_size < size:
                     return None
-                return np.memmap(file, dtype=np.uint8, mode="r")
+                return np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
         except (OSError, ValueError):
             return None

@@ -18,24 +18,26 @@ def _set(text: str) -> frozenset[str]:
 
 
 VERBS = _set("""
-    abandon accept act activate adapt add address adjust adopt align allow anchor apply arrange ask assemble assess assign attach balance base
-    begin bind block blend break bring build call carry cast centre center change check choose cite clarify close
-    collect combine commit compare compose confirm connect consult contrast convert copy correct count cover crop
-    cross-check cue cut decide declare deduplicate defer define delay delete demand demote deploy describe design discard distinguish
-    distribute divide draft draw drop edit eliminate embed emphasise emphasize enforce ensure enumerate establish estimate examine
-    exclude expand explain express extend extract favour favor fetch fill filter find finish fit fix focus follow
-    frame gather generate give ground group guard handle hold identify ignore imply include increase indicate insert
-    insist inspect instruct invoke isolate join keep label lay lead leave let light limit link list load locate lock
-    look lower maintain make map mark match mention merge mind mirror mix move name narrow note number obtain offset
-    omit open order pair paraphrase pass perform phrase pick place plan point position prefer prepare preserve prevent
-    prioritise prioritize probe promote propose protect prove provide prune pull put query quote raise rank read
-    rebuild reconcile recheck record reduce refer refine refuse reject rely remove render repeat rephrase replace request
-    require rerun reserve resist resolve respect restate restrict retain retrieve retry return reuse review revise
-    rewrite rotate route rule run sample save say scan schedule search secure seek select send separate set settle shorten show
-    simplify sketch skip sort specify spell split spread stage start state stay stick stop strengthen strip structure
-    study substitute summarise summarize support surround switch take target tell test tie trace track translate
-    treat trim trigger trust try tune turn twist unify update use validate vary verify wait watch weigh widen withhold word
-    wrap write avoid do
+    abandon accept act activate adapt add address adjust adopt align allow anchor apply arrange ask assemble
+    assess assign attach avoid balance base begin bind blend block break bring build call carry cast center
+    centre change check choose cite clarify close collect combine commit compare compose confirm connect
+    consult contrast convert copy correct count cover crop cross-check cue cut decide declare deduplicate
+    defer define delay delete demand demote deploy describe design discard distinguish distribute divide do
+    draft draw drop edit eliminate embed emphasise emphasize enforce ensure enumerate establish estimate
+    examine exclude expand explain express extend extract favor favour fetch fill filter find finish fit fix
+    focus follow frame gather generate give ground group guard handle hold identify ignore imply include
+    increase indicate insert insist inspect instruct invoke isolate join keep label lay lead leave let light
+    limit link list load locate lock look lower maintain make map mark match mention merge mind mirror mix
+    move name narrow note number obtain offset omit open order pair paraphrase pass perform phrase pick place
+    plan point position prefer prepare preserve prevent prioritise prioritize probe promote propose protect
+    prove provide prune pull put query quote raise rank read rebuild recheck reconcile record reduce refer
+    refine refuse reject rely remove render repeat rephrase replace request require rerun reserve resist
+    resolve respect restate restrict retain retrieve retry return reuse review revise rewrite rotate route
+    rule run sample save say scan schedule search secure seek select send separate set settle shorten show
+    simplify sketch skip sort specify spell split spread stage start state stay stick stop strengthen strip
+    structure study substitute summarise summarize support surround switch take target tell test tie trace
+    track translate treat trigger trim trust try tune turn twist unify update use validate vary verify wait
+    watch weigh widen withhold word wrap write
     """)
 _LEADS = _set("always never first then next finally only instead also please explicitly")
 _CLAUSES = _set(

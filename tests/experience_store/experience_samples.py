@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genevolve.experience_store.bundle import Bullet, Bundle, Guidance, RetrievalKey
 from genevolve.experience_store.experience import Experience, ProgramRecord, RewardParts
 
-THINGS = "ship tower garden market violin bridge kettle mountain lantern orchard".split()
+THINGS = ("ship", "tower", "garden", "market", "violin", "bridge", "kettle", "mountain", "lantern", "orchard")
 ADVICE = (
     "Quote every word that must be legible and say where on the page it stands.",
     "Search for the look of the main subject before wording any part of the prompt.",
