@@ -130,7 +130,9 @@ class LiveIndex:
         with self._database.write() as connection:
             now = state(connection)
             row = connection.execute("SELECT name, generation, embedder FROM index_file").fetchone()
-            newer = row is not None and row[2] == self.embedder and row[1] > index.generation
+            newer = (
+                row is not None and row[2] == self.embedder and index.generation < row[1] <= now.generation
+            )
             keep = now.embedder == self.embedder and index.generation <= now.generation and not newer
             if keep:
                 connection.execute("DELETE FROM index_file")

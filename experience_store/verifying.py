@@ -20,7 +20,7 @@ def verify(database: Database, space: Space, *, repair: bool) -> VerifyReport:
     """See `ExperienceStore.verify`."""
     problems: list[Problem] = []
     with database.read() as connection:
-        problems += _pages(connection)
+        problems += _pages(connection, database)
         now = records.state(connection)
         total = connection.execute("SELECT count(*) FROM experiences").fetchone()[0]
         bodies = list(_bodies(connection))
@@ -35,10 +35,13 @@ def verify(database: Database, space: Space, *, repair: bool) -> VerifyReport:
     return VerifyReport(int(total), now.generation, tuple(problems))
 
 
-def _pages(connection: sqlite3.Connection) -> list[Problem]:
-    found = [r[0] for r in connection.execute(f"PRAGMA integrity_check({_SHOWN})")]
-    if found == ["ok"]:
-        return []
+def _pages(connection: sqlite3.Connection, database: Database) -> list[Problem]:
+    found = [r[0] for r in connection.execute(f"PRAGMA integrity_check({_SHOWN})") if r[0] != "ok"]
+    size = connection.execute("PRAGMA page_count").fetchone()[0]
+    size *= connection.execute("PRAGMA page_size").fetchone()[0]
+    log = database.path.with_name(f"{database.path.name}-wal")
+    if not (log.exists() and log.stat().st_size) and database.path.stat().st_size < size:
+        found.append("its file is shorter than it should be")
     advice = "restore a backup, or save what can be read with `ExperienceStore.recover`"
     return [Problem("database", f"the database is damaged ({text}); {advice}") for text in found]
 

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from experience_samples import PlainEmbedder, experience
@@ -70,18 +71,16 @@ def step(
     if kind in ("add", "many"):
         made = [sample(chance.randrange(10**6)) for _ in range(1 if kind == "add" else 5)]
         for result in store.add_many(made):
-            if result.status in ("added", "merged") and result.replaced is None and result.generation:
-                if result.status == "added":
-                    gone = {i: 0 for i in result.evicted}
-                    acknowledge(result.generation, {result.id: 1, **gone})
+            if result.status == "added":
+                acknowledge(result.generation, {result.id: 1, **dict.fromkeys(result.evicted, 0)})
     elif kind in ("remove", "restore"):
         known = store.ids()
         chosen = chance.sample(known, min(2, len(known)))
         change = store.remove(chosen)
-        acknowledge(change.generation, {i: 0 for i in change.changed})
+        acknowledge(change.generation, dict.fromkeys(change.changed, 0))
         if kind == "restore":
             change = store.restore(change.changed)
-            acknowledge(change.generation, {i: 1 for i in change.changed})
+            acknowledge(change.generation, dict.fromkeys(change.changed, 1))
     elif kind == "snapshot":
         store.snapshot(f"s{chance.random()}")
     elif kind == "rollback":
@@ -157,7 +156,7 @@ def run(kills: int, *, writers: int = 3, seed: int = 1, longest: float = 0.25) -
                 ends["killed" if os.WIFSIGNALED(status) else f"ended {status}"] += 1
                 killed += os.WIFSIGNALED(status)
                 time.sleep(chance.uniform(0, 0.02))
-            _, status = os.waitpid(forked(lambda: inspect(folder, logs, report)), 0)
+            _, status = os.waitpid(forked(partial(inspect, folder, logs, report)), 0)
             if status:
                 found.append(f"verifying failed with status {status}")
                 break
