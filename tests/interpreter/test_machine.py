@@ -520,6 +520,8 @@ def test_an_empty_result_is_no_fault_when_no_element_is_needed(tmp_path: Path) -
 
 
 def test_an_index_that_fails_stops_the_other_calls(tmp_path: Path) -> None:
+    threads = threading.active_count()
+
     async def slow(_: CallContext, a: str) -> str:
         await asyncio.sleep(5)
         return a
@@ -531,7 +533,7 @@ def test_an_index_that_fails_stops_the_other_calls(tmp_path: Path) -> None:
     error = failure(World(tmp_path, found=2).machine(say(slow)), text)
     assert codes(error) == ["GP522"]
     assert time.monotonic() - began < 1.5
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads  # other tests may have left threads of libraries
 
 
 def test_one_failure_cancels_the_others(world: World, tmp_path: Path) -> None:
@@ -645,6 +647,8 @@ def test_a_renderer_that_cannot_even_say_what_it_refuses(world: World) -> None:
 
 
 def test_rendering_ends_with_the_seconds_of_the_run(world: World) -> None:
+    threads = threading.active_count()
+
     def slow(context: CallContext, z: Z, references: Any) -> Rendering:
         context.cancelled.wait(5)
         return plain_picture(context, z, references)
@@ -653,7 +657,7 @@ def test_rendering_ends_with_the_seconds_of_the_run(world: World) -> None:
     machine = world.machine(renderer=FakeRenderer(slow), budget=Budget(seconds=0.1))
     assert codes(failure(machine, 'request "x"\nprompt "y"\n')) == ["GP523"]
     assert time.monotonic() - began < 1.5
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads  # other tests may have left threads of libraries
 
 
 def test_a_bug_of_ours_is_called_one(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
