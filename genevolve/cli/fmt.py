@@ -59,7 +59,10 @@ def _format(program: Input) -> str | None:
     if problems:
         print_findings([Findings(source, problems)], stream=sys.stderr)
         return None
-    return format_tree(parsed.tree)
+    text = format_tree(parsed.tree)
+    # A checkout with Windows line ends keeps them: who wants others changes the checkout, not each file.
+    windows = program.data.split(b"\n", 1)[0].endswith(b"\r")
+    return text.replace("\n", "\r\n") if windows else text
 
 
 def _unified(before: str, after: str, name: str) -> list[str]:

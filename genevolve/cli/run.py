@@ -89,7 +89,7 @@ def execute(arguments: argparse.Namespace) -> int:
             )
         except RunError as error:
             if error.folder is not None:
-                print(f"record of the failed run: {error.folder}", file=sys.stderr)
+                print(printable(f"record of the failed run: {error.folder}"), file=sys.stderr)
             raise
     _deliver(run, arguments)
     return OK
@@ -153,9 +153,9 @@ def _deliver(run: Run, arguments: argparse.Namespace) -> None:
     for note in run.notes:
         print(printable(f"note     {note}"))
     if run.image is not None and picture:
-        print(f"picture  {picture}")
+        print(printable(f"picture  {picture}"))
     if run.folder is not None:
-        print(f"record   {run.folder}")
+        print(printable(f"record   {run.folder}"))
 
 
 def _outcome(run: Run, out: Path | None) -> dict[str, Any]:

@@ -105,7 +105,10 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from error
+            raise StorageError(
+                f"the folder {str(folder)!r} of the index cannot be made: {error.strerror}; "
+                "let [cache] folder (GENEVOLVE_CACHE_FOLDER) name one that can be written to"
+            ) from error
         if not self._is_usable():
             with self.writing():
                 if not self._is_usable():

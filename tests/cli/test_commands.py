@@ -149,6 +149,15 @@ def test_fmt_rewrites_checks_and_reads_standard_input(card: Path, capsys: pytest
     assert (done.returncode, done.stdout.decode()) == (OK, canonical)
 
 
+def test_fmt_keeps_windows_line_ends(card: Path) -> None:
+    assert run_command_line(["fmt", str(card)]) == OK
+    canonical = card.read_bytes()
+    card.write_bytes(canonical.replace(b"\n", b"\r\n").replace(b"render size", b"render   size"))
+    assert run_command_line(["fmt", str(card)]) == OK
+    assert card.read_bytes() == canonical.replace(b"\n", b"\r\n")
+    assert run_command_line(["fmt", "--check", str(card)]) == OK
+
+
 def test_fmt_leaves_a_broken_file_alone(card: Path) -> None:
     card.write_text('request "open\nprompt "x"\n')
     before = card.read_bytes()
