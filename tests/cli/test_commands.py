@@ -312,3 +312,19 @@ def _process(arguments: list[str], stdin: bytes = b"") -> subprocess.CompletedPr
 
 def test_codes_are_what_the_documentation_says() -> None:
     assert (OK, WRONG_INPUT, USAGE, SERVICE_FAILED, INTERRUPTED) == (0, 1, 2, 3, 130)
+
+
+def test_data_has_the_keys_that_the_documentation_names(
+    card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def keys(arguments: list[str]) -> set[str]:
+        assert run_command_line(arguments) == OK
+        return set(json.loads(capsys.readouterr().out))
+
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    found = keys(["check", str(card), "--json"]) | keys(["run", str(card), "--json"])
+    (record,) = Path("runs").iterdir()
+    found |= keys(["replay", str(record), "--json"]) | keys(["extract", str(record / "image.png"), "--json"])
+    found |= keys(["explain", "GP301", "--json"])
+    missing = {key for key in found if f"`{key}`" not in page}
+    assert missing == set()
