@@ -30,6 +30,8 @@ T = TypeVar("T")
 MAX_TOOLS = 500
 _MAX_PAGES = 50
 _CLOSING = 4.0
+_QUESTION = 5.0
+"""Seconds in which a server answers what it is; then it is greeted the older way."""
 _MOMENT = 0.7
 """Seconds in which the transport finds out why a connection ended."""
 
@@ -211,7 +213,7 @@ class _Connection:
                 open_session(incoming, outgoing) as session,
             ):
                 try:
-                    listing = await self._introduced(session, health)
+                    listing = await self._introduced(session, stop, health)
                 except TimeoutError:
                     health.fail(f"it did not tell its tools within {self.server.start:.3g} seconds")
                     raise
@@ -227,17 +229,18 @@ class _Connection:
             health.fail("the connection was closed")
             _settle(ready, self._error(health.told(health.reason)))
 
-    async def _introduced(self, session: ClientSession, health: Health) -> Listing:
-        """The greeting and the list of tools, given up when the connection fails or takes too long."""
-        work = asyncio.ensure_future(_introduce(session))
-        failed = asyncio.ensure_future(health.failed.wait())
+    async def _introduced(self, session: ClientSession, stop: asyncio.Event, health: Health) -> Listing:
+        """The greeting and the list of tools, given up when the connection fails, is closed or takes too long."""
+        work = asyncio.ensure_future(_introduce(session, min(_QUESTION, self.server.start / 3)))
+        over = asyncio.ensure_future(_first(stop, health.failed))
         try:
             done, _ = await asyncio.wait(
-                {work, failed}, timeout=self.server.start, return_when=asyncio.FIRST_COMPLETED
+                {work, over}, timeout=self.server.start, return_when=asyncio.FIRST_COMPLETED
             )
             if not done:
                 raise TimeoutError
             if work not in done:
+                health.fail("the connection was closed")  # unless it failed before
                 raise ServiceError(health.told(health.reason))
             try:
                 return await work
@@ -249,9 +252,9 @@ class _Connection:
                     raise ServiceError(health.told(health.reason)) from error
                 raise
         finally:
-            for task in (work, failed):
+            for task in (work, over):
                 task.cancel()
-            await asyncio.wait({work, failed}, timeout=_MOMENT)
+            await asyncio.wait({work, over}, timeout=_MOMENT)
 
     async def _settled(self, health: Health) -> None:
         """Wait a moment for the transport's own word on why a connection ended."""
@@ -265,14 +268,16 @@ class _Connection:
         )
 
 
-async def _introduce(session: ClientSession) -> Listing:
+async def _introduce(session: ClientSession, patience: float) -> Listing:
     from mcp import MCPError
     from mcp_types import PaginatedRequestParams
 
     try:
-        # Newer servers are asked what they are; older ones do not know the question and are greeted.
-        await session.discover()
-    except MCPError:
+        # Newer servers are asked what they are; older ones do not know the question and are greeted. Some of these
+        # say nothing at all to what they do not know.
+        async with asyncio.timeout(patience):
+            await session.discover()
+    except (MCPError, TimeoutError):
         await session.initialize()
     tools: list[Mapping[str, Any]] = []
     cursor: str | None = None

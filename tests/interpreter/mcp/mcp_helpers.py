@@ -46,6 +46,16 @@ def wait_for_port(port: int, seconds: float = 30.0) -> None:
     raise AssertionError(f"nobody listens on {port}")
 
 
+def wait_for_file(path: Path, seconds: float = 30.0) -> None:
+    """Until it is there and holds something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if path.exists() and path.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path.name} does not appear")
+
+
 def gone(pid: int, seconds: float = 5.0) -> bool:
     """Whether a process ends within some seconds (a zombie that nobody reaps has ended)."""
     end = time.monotonic() + seconds

@@ -1,6 +1,6 @@
 """A real MCP server written with the official SDK, and servers that misbehave; started by tests as processes.
 
-python mcp_servers.py stdio | http | crash | hang | garbage | huge | slow | stubborn | silent
+python mcp_servers.py stdio | http | crash | hang | garbage | huge | banner | stubborn | quiet
 """
 
 from __future__ import annotations
@@ -141,7 +141,28 @@ def make_server() -> MCPServer[Any]:  # noqa: C901  (a list of tools)
     return server
 
 
-def main(kind: str, *rest: str) -> None:
+def quiet() -> None:
+    """An older server that says nothing at all to what it does not know."""
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    tools = [{"name": "shout", "description": "Upper case.", "inputSchema": schema}]
+    for line in sys.stdin:
+        asked = json.loads(line)
+        match asked.get("method"):
+            case "initialize":
+                version = asked["params"]["protocolVersion"]
+                about = {"name": "quiet", "version": "1"}
+                result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
+            case "tools/list":
+                result = {"tools": tools}
+            case "tools/call":
+                text = asked["params"]["arguments"]["text"].upper()
+                result = {"content": [{"type": "text", "text": text}]}
+            case _:
+                continue
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+
+
+def main(kind: str, *rest: str) -> None:  # noqa: C901  (a list of kinds)
     if rest and kind != "http":  # where to say which process this is
         Path(rest[0]).write_text(str(os.getpid()))
     match kind:
@@ -165,6 +186,8 @@ def main(kind: str, *rest: str) -> None:
         case "banner":
             print("Server v1 is starting", flush=True)
             make_server().run("stdio")
+        case "quiet":
+            quiet()
         case "stubborn":  # ignores every polite request to end, and has a child that does, too
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)

@@ -6,16 +6,18 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mcp_helpers import SERVERS, Configure, Docs, gone
+from mcp_helpers import SERVERS, Configure, Docs, gone, wait_for_file
 from servers import FaultyServer, Reply, huge
 
 from genevolve.grammar.errors import ConfigurationError, RunError, ServiceError
 from genevolve.interpreter.mcp.catalog import open_tools
+from genevolve.interpreter.mcp.client import McpHub
 from genevolve.interpreter.protocols import CallContext
 from genevolve.interpreter.values import Evidence, ImageHandle, Images
 from genevolve.programs.program import Program
@@ -156,6 +158,9 @@ class TestFailures:
     def test_a_banner_on_standard_output_is_passed_over(self, connect: Connect) -> None:
         assert connect("banner")("shout", "hi") == "HI"
 
+    def test_an_older_server_that_ignores_what_it_does_not_know(self, connect: Connect) -> None:
+        assert connect("quiet", start=6)("shout", "hi") == "HI"
+
     def test_no_such_program_and_no_such_variable(self, connect: Connect) -> None:
         with pytest.raises(ServiceError, match="'docs': there is no program 'no-such-program'"):
             connect(command=["no-such-program"])
@@ -197,6 +202,21 @@ class TestProcesses:
         docs.served.close()
         assert time.monotonic() - began < 2
         assert [gone(pid) for pid in pids] == [True, True]
+
+    def test_one_that_never_greets_ends_with_the_machine(self, configure: Configure, tmp_path: Path) -> None:
+        config = configure("hang", start=60)
+        hub = McpHub(config.mcp.servers, config.secrets)
+        answers: list[object] = []
+        waiting = threading.Thread(target=lambda: answers.extend(hub.connect().values()))
+        waiting.start()
+        wait_for_file(tmp_path / "pid")
+        began = time.monotonic()
+        hub.close()
+        waiting.join(5)
+        assert time.monotonic() - began < 2
+        assert gone(int((tmp_path / "pid").read_text()))
+        assert isinstance(answers[0], ServiceError)
+        assert "the connection was closed" in str(answers[0])
 
     def test_they_end_when_this_process_is_killed(self, tmp_path: Path) -> None:
         script = (
