@@ -77,9 +77,7 @@ class DdgsBackend:
             lambda client: client.images(query, max_results=number, backend=self._engines[1]), context
         )
         found = [
-            Found(url, clean_text(item.get("title"), MAX_TITLE))
-            for item in items
-            if (url := clean_source(item.get("image")))
+            Found(clean_source(item.get("image")), clean_text(item.get("title"), MAX_TITLE)) for item in items
         ]
         return await download_all(found, top_k, self._fetcher, context, self.name)
 

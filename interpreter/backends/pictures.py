@@ -20,7 +20,7 @@ _LEAST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A picture that a search found: where it lies, and its cleaned title."""
+    """A picture that a search found: where it lies (empty when the address is unusable), and its cleaned title."""
 
     url: str
     title: str
@@ -34,10 +34,14 @@ async def download_all(
     They are downloaded at the same time; for each one that cannot be had a later one is tried. What failed is counted
     in a note. Raises `ServiceError` when pictures were found and none can be had.
     """
-    candidates = list({item.url: item for item in found}.values())
+    candidates = list({item.url: item for item in found if item.url}.values())
+    if found and not candidates:
+        raise ServiceError(
+            f"{backend} found {_pictures(len(found))}, and none has an address that can be used"
+        )
     had: dict[str, ImageHandle] = {}
     failures: Counter[str] = Counter()
-    tried, fleeting = 0, False
+    tried, fleeting, first = 0, False, ""
     while len(had) < top_k and tried < len(candidates):
         batch = candidates[tried : tried + top_k - len(had)]
         seconds = _share(context, first=not tried)
@@ -49,12 +53,14 @@ async def download_all(
             if isinstance(result, FetchError):
                 failures[result.reason] += 1
                 fleeting |= result.retryable
+                first = first or str(result)
             else:
                 had.setdefault(result.sha256, _handle(item, result, len(had)))
     told = ", ".join(f"{number} {reason}" for reason, number in sorted(failures.items()))
     if candidates and not had:
         raise ServiceError(
-            f"{backend} found {len(candidates)} pictures, and none of the {tried} tried could be downloaded ({told})",
+            f"{backend} found {_pictures(len(candidates))}, and none of the {tried} tried could be downloaded "
+            f"({told}); the first: {first}",
             retryable=fleeting,
         )
     if failures:
@@ -98,6 +104,10 @@ def _handle(item: Found, download: Download, number: int) -> ImageHandle:
         source=item.url,
         score=round(1.0 / (number + 1), 6),
     )
+
+
+def _pictures(number: int) -> str:
+    return f"{number} picture{'s' if number != 1 else ''}"
 
 
 def image_id(number: int) -> str:

@@ -84,9 +84,8 @@ class SerperBackend:
         """Pictures of the web, downloaded; more are asked for than are needed, for some cannot be had."""
         answer = await self._ask("/images", query, max(_PAGE, 2 * top_k), context)
         found = [
-            Found(url, clean_text(item.get("title"), MAX_TITLE))
+            Found(clean_source(item.get("imageUrl")), clean_text(item.get("title"), MAX_TITLE))
             for item in _items(answer, "images")
-            if (url := clean_source(item.get("imageUrl")))
         ]
         return await download_all(found, top_k, self._fetcher, context, self.name)
 

@@ -223,18 +223,18 @@ def test_equal_pictures_count_once(web: Web) -> None:
 def test_when_none_can_be_had_the_search_has_failed(web: Web) -> None:
     web.server.on("*", html_reply())
     web.finds("red", "green")
-    with pytest.raises(ServiceError, match=r"found 2 pictures, and none of the 2 tried .*\(2 type\)"):
+    with pytest.raises(
+        ServiceError, match=r"found 2 pictures, and none of the 2 tried .*\(2 type\); the first: "
+    ):
         images(web)
 
 
 def test_addresses_of_pictures_are_hostile(web: Web) -> None:
-    web.server.on(
-        "/images",
-        json_reply(
-            {"images": [{"title": "x", "imageUrl": u} for u in ("file:///etc/passwd", 5, None, "")] + [{}, 3]}
-        ),
-    )
-    assert images(web) == Images()
+    urls = ("file:///etc/passwd", "http://user@127.0.0.1/x.png", 5, None, "")
+    found = [{"title": "x", "imageUrl": url} for url in urls]
+    web.server.on("/images", json_reply({"images": [*found, {}, 3]}))
+    with pytest.raises(ServiceError, match="found 6 pictures, and none has an address that can be used"):
+        images(web)
 
 
 def test_slow_pictures_do_not_take_all_the_time(web: Web) -> None:
