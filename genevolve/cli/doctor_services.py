@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genevolve.cli.doctor_line import Line
-from genevolve.grammar.errors import ConfigurationError, GenevolveError, ServiceError
+from genevolve.grammar.errors import ConfigurationError, GenevolveError, ServiceError, StorageError
 
 if TYPE_CHECKING:
     from genevolve.interpreter.config import Config
@@ -65,6 +65,9 @@ def _backend(config: Config, name: str) -> Iterator[Line]:
         found = _within(backend.search([_QUESTION], 1, CallContext(time.monotonic() + PATIENCE)))
     except ConfigurationError as error:
         yield Line("fail", subject, str(error), "correct [search] or set the key that it names")
+        return
+    except StorageError as error:
+        yield Line("fail", subject, str(error), "make the folder writable, or set [cache] folder")
         return
     except GenevolveError as error:
         advice = "check the key, the address and the network, or take it out of [search] backends"
