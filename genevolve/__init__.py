@@ -16,6 +16,9 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genevolve.experience_store.bundle import Bundle
+    from genevolve.experience_store.experience import Experience
+    from genevolve.experience_store.store import ExperienceStore
     from genevolve.grammar.errors import (
         AuthorError,
         Cancelled,
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from genevolve.programs.session import open_environment, open_machine
 
 _HOMES = {
+    "experience_store.bundle": ("Bundle",),
+    "experience_store.experience": ("Experience",),
+    "experience_store.store": ("ExperienceStore",),
     "grammar.errors": (
         "AuthorError",
         "Cancelled",
@@ -65,10 +71,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AuthorError",
+    "Bundle",
     "Cancelled",
     "Config",
     "ConfigurationError",
     "Evidence",
+    "Experience",
+    "ExperienceStore",
     "GenevolveError",
     "ImageHandle",
     "Images",

@@ -87,6 +87,10 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "cache.size": Setting("bytes", "how large the cache may grow", least=1024 * 1024),
         "runs.folder": Setting("path", "where run records are written"),
         "runs.record": Setting("bool", "whether runs are recorded"),
+        "experience.store": Setting("path", "the folder of the experience store"),
+        "experience.embedder": Setting("model", "the embedding model of requests, as library.embedder takes it"),
+        "experience.capacity": Setting("int", "experiences that the store keeps", least=1, optional=True),
+        "experience.gate": Setting("seconds", "cosine from which on a stored request counts as near, 0 to 1"),
         "machine.concurrency": Setting("int", "calls that run at the same time", least=1),
         "machine.timeout": Setting("seconds", "seconds that one call may take", least=0.001),
         "machine.retries": Setting("int", "how often a call that failed is tried again"),
@@ -177,6 +181,24 @@ class RunSettings(NamedTuple):
     record: bool = True
 
 
+class ExperienceSettings(NamedTuple):
+    """`[experience]`: the store of experiences. A store of None means a folder among the user's data."""
+
+    store: Path | None = None
+    embedder: str = "auto"
+    capacity: int | None = 500
+    gate: float = 0.84
+
+    @property
+    def location(self) -> Path:
+        """The folder of the store."""
+        if self.store is not None:
+            return self.store
+        from platformdirs import user_data_path
+
+        return user_data_path("genevolve", appauthor=False) / "experiences"
+
+
 class MachineSettings(NamedTuple):
     """`[machine]`: how calls are made; `timeout` in seconds."""
 
@@ -198,6 +220,7 @@ class Config:
     budget: Budget = field(default_factory=Budget)
     cache: CacheSettings = field(default_factory=CacheSettings)
     runs: RunSettings = field(default_factory=RunSettings)
+    experience: ExperienceSettings = field(default_factory=ExperienceSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
     mcp: McpSettings = field(default_factory=McpSettings)
     prices: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
@@ -565,6 +588,7 @@ def _build(
         budget=Budget(**section("budget")),
         cache=CacheSettings(**section("cache")),
         runs=RunSettings(**runs),
+        experience=ExperienceSettings(**section("experience")),
         machine=MachineSettings(**section("machine")),
         mcp=McpSettings(**section("mcp")),
         prices=prices,
