@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -170,6 +171,11 @@ def _size(experience: Experience) -> Refused | None:
 
 def _gap(experience: Experience) -> Refused | None:
     rewards = (experience.best.reward.total, experience.worst.reward.total)
+    numbers = [experience.created, experience.gap]
+    for record in (experience.best, experience.worst):
+        numbers += [n for n in record.reward.to_dict().values() if isinstance(n, float)]
+    if not all(map(math.isfinite, numbers)):
+        return Refused("gap", "the gap, the time or a part of a reward is not a finite number")
     if not all(-_EPSILON <= r <= 1 + _EPSILON for r in rewards):
         return Refused("gap", f"the rewards {rewards[0]:g} and {rewards[1]:g} are not both between 0 and 1")
     difference = rewards[0] - rewards[1]

@@ -225,7 +225,7 @@ _TEXTS = ("category", "judge", "policy", "embedder")
 
 def canonical(data: object) -> str:
     """JSON with sorted keys and no spaces: equal data gives equal text."""
-    return json.dumps(data, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(data, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 
 def program_digest(source: str) -> str:

@@ -349,7 +349,7 @@ class ExperienceStore:
     # ---- generations ----
 
     def snapshot(self, name: str) -> Snapshot:
-        """Give the present generation a name; compacting keeps it. Costs nothing but the history it keeps.
+        """Give the present generation a name; compacting keeps it and all later ones. Costs the history it keeps.
 
         Raises:
             AuthorError: the name is taken or cannot be one.
@@ -388,7 +388,10 @@ class ExperienceStore:
             return upkeep.rollback(connection, generation)
 
     def compact(self) -> int:
-        """Forget what no snapshot needs, give the room back, and make the index anew. Returns how many went."""
+        """Forget what is older than the oldest snapshot, give the room back, and make the index anew.
+
+        Without snapshots all that was removed is forgotten. Returns how many experiences went for good.
+        """
         gone = upkeep.compact(self._database)
         live = self._made_live()
         if live is not None:

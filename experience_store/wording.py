@@ -43,10 +43,8 @@ _LEADS = _set("always never first then next finally only instead also please exp
 _CLAUSES = _set(
     "when whenever if unless before after while once where wherever for in with without until from"
 )
-_FINITE = _set(
-    "is are was were has have had should must can could will would may might does did shows helps makes means "
-    "gives works matters needs"
-)
+_AUXILIARIES = _set("is are was were has have had should must can could will would may might does did")
+_FINITE = _set("shows helps makes means gives works matters needs")
 _SUBORDINATORS = _set(
     "that which what whether how where if when whenever because so whose who why until unless before after while "
     "as than every all and"
@@ -109,10 +107,11 @@ def is_imperative(text: str) -> bool:
 
 def _is_subject(found: Sequence[str]) -> bool:
     """Whether the verb is a noun here: a finite verb follows soon, with no word that begins a clause before it."""
-    for word in found[1:5]:
+    for place, word in enumerate(found[1:5]):
         if word in _SUBORDINATORS:
             return False
-        if word in _FINITE:
+        # "Search results are …", "Search works …"; but not "Search for other works …"
+        if word in _AUXILIARIES or (word in _FINITE and (place == 0 or found[1] not in _FUNCTION_WORDS)):
             return True
     return False
 

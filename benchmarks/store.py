@@ -1,0 +1,281 @@
+"""The experience store at 500 and at a million experiences, beside LanceDB and Chroma doing the same work.
+
+    python benchmarks/store.py [--sizes 500 50000 1000000] [--others PYTHON] [--others-up-to N]
+
+Vectors have 384 numbers. They lie in clusters, as requests of a few thousand kinds do: a centre for every forty, and
+cosine about 0.75 to it. Two kinds of queries: "near" ones are a stored vector moved to a cosine of 0.9 (a lookup that
+passes the gate of 0.84), "far" ones are new members of the clusters (a lookup that mostly does not). Truth is the
+nearest by comparing all. Every system stores a text of about 2 kB with each vector and returns it.
+
+- `open`: opening, and with it the first lookup, in a process that has imported everything.
+- `add`: one experience through `ExperienceStore.add` with its rules, duplicates and transaction; the vector is given.
+  `durable` waits for the disk at every change, as the store does by default; the other two do not.
+- `lookup`: one `search_vector`, with the experience decoded and proved by its hash.
+
+The million is written straight into the tables, since embedding and checking a million experiences is not what is
+measured; everything after that is the store's own. PYTHON is one that has lancedb and chromadb.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "experience_store"))
+from experience_samples import experience
+from store_others import milliseconds
+
+from genevolve.experience_store.experience import canonical
+from genevolve.experience_store.records import put_vector, request_key
+from genevolve.experience_store.store import ExperienceStore
+
+Vectors = NDArray[np.float32]
+
+RESULTS = Path(__file__).parent / "results" / "store.json"
+DIMENSION = 384
+QUERIES, FRESH = 500, 200
+_NAME = "requestnumber"
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Rows of length one."""
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def moved(vectors: Vectors, cosine: float, mixed: np.random.Generator) -> Vectors:
+    """Each vector turned in a random direction until its cosine to itself is about so much."""
+    noise = unit(mixed.standard_normal(vectors.shape, dtype=np.float32))
+    return unit(cosine * vectors + np.sqrt(1 - cosine**2) * noise)
+
+
+def make(size: int, mixed: np.random.Generator) -> dict[str, Vectors]:
+    """Stored vectors, fresh ones to add, near and far queries."""
+    centres = unit(mixed.standard_normal((max(20, size // 40), DIMENSION), dtype=np.float32))
+
+    def members(count: int) -> Vectors:
+        parts = [
+            moved(centres[mixed.integers(0, len(centres), min(50_000, count - b))], 0.75, mixed)
+            for b in range(0, count, 50_000)
+        ]
+        return np.concatenate(parts)
+
+    stored = members(size)
+    chosen = mixed.choice(size, QUERIES, replace=size < QUERIES)
+    return {
+        "vectors": stored,
+        "fresh": members(FRESH),
+        "near": moved(stored[chosen], 0.9, mixed),
+        "far": members(QUERIES),
+    }
+
+
+def nearest(stored: Vectors, queries: Vectors) -> NDArray[np.int64]:
+    """Numbers of the nearest stored vectors, by comparing all."""
+    best = np.full(len(queries), -2.0, dtype=np.float32)
+    found = np.zeros(len(queries), dtype=np.int64)
+    for begin in range(0, len(stored), 50_000):
+        products = queries @ stored[begin : begin + 50_000].T
+        places = products.argmax(axis=1)
+        values = products[np.arange(len(queries)), places]
+        better = values > best
+        best[better], found[better] = values[better], places[better] + begin
+    return found
+
+
+@dataclass
+class Given:
+    """An embedder whose vectors are given: a request is the number of its row."""
+
+    rows: Vectors
+    name: str = "given:1"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """The rows of the requests; anything else gets a fixed direction."""
+        found = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+        for place, text in enumerate(texts):
+            number = text.partition(_NAME)[2]
+            if number.isdigit():
+                found[place] = self.rows[int(number)]
+            else:
+                found[place, len(text) % DIMENSION] = 1.0
+        return found
+
+    embed_queries = embed
+
+
+def sample(number: int) -> Any:
+    """A well-formed experience whose request is a number."""
+    return experience(number % 5, request=f"a picture of {_NAME}{number}")
+
+
+def fill(folder: Path, vectors: Vectors, embedder: Given) -> None:
+    """A store with these vectors, written straight into its tables; the first one goes through the front door."""
+    with ExperienceStore.open(folder, embedder=embedder, capacity=None) as store:
+        assert store.add(sample(0)).status == "added"
+    mark = 987654321987
+    template = replace(experience(1, request=f"a picture of {_NAME}{mark}"), embedder=embedder.name)
+    body = canonical(template.to_dict())
+    data = template.to_dict()
+    del data["embedder"]
+    named = canonical(data)
+    connection = sqlite3.connect(folder / "experiences.sqlite", isolation_level=None)
+    connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000;")
+    for begin in range(1, len(vectors), 20_000):
+        connection.execute("BEGIN IMMEDIATE")
+        for number in range(begin, min(begin + 20_000, len(vectors))):
+            identity = hashlib.sha256(named.replace(str(mark), str(number)).encode()).hexdigest()
+            packed = zlib.compress(body.replace(str(mark), str(number)).encode(), 1)
+            request = f"a picture of {_NAME}{number}"
+            row = (
+                number + 1,
+                identity,
+                1,
+                number + 1,
+                request_key(request),
+                request,
+                template.gap,
+                template.category,
+            )
+            rest = (
+                "\ntext_rendering\n",
+                "S4",
+                template.judge,
+                template.policy,
+                1,
+                template.created,
+                1,
+                packed,
+            )
+            connection.execute(f"INSERT INTO experiences VALUES ({','.join('?' * 16)})", row + rest)
+            connection.execute(
+                "INSERT INTO changes (generation, seq, live) VALUES (?, ?, 1)", (number + 1, number + 1)
+            )
+            put_vector(connection, 1, number + 1, vectors[number])
+        connection.execute("COMMIT")
+    count = len(vectors)
+    connection.execute("UPDATE state SET generation = ?, live = ?, arrivals = ?", (count, count, count))
+    connection.execute("DELETE FROM index_file")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+
+
+def recall(
+    store: ExperienceStore, queries: Vectors, truth: NDArray[np.int64]
+) -> tuple[dict[str, float], float]:
+    """Times of lookups, and the share that found the nearest."""
+    times, hits = milliseconds(lambda q: store.search_vector(q, gate=-1.0)[0], list(queries))
+    found = [int(h.experience.request.partition(_NAME)[2]) for h in hits]
+    return times, round(float(np.mean(np.asarray(found) == truth)), 4)
+
+
+def ours(folder: Path, data: dict[str, Vectors]) -> dict[str, Any]:
+    """The figures of this store."""
+    vectors, fresh = data["vectors"], data["fresh"]
+    embedder = Given(np.concatenate([vectors, fresh, fresh]))
+    began = time.perf_counter()
+    fill(folder, vectors, embedder)
+    filled = time.perf_counter() - began
+    began = time.perf_counter()
+    with ExperienceStore.open(folder, embedder=embedder) as store:
+        store.search_vector(data["near"][0])
+        built = time.perf_counter() - began
+    began = time.perf_counter()
+    store = ExperienceStore.open(folder, embedder=embedder)
+    opened = time.perf_counter() - began
+    store.search_vector(data["near"][0])
+    first = time.perf_counter() - began
+    figures: dict[str, Any] = {
+        "fill_s": round(filled, 1),
+        "index_build_s": round(built, 1),
+        "open_s": round(opened, 4),
+        "open_and_first_lookup_s": round(first, 3),
+    }
+    for kind in ("near", "far"):
+        times, found = recall(store, data[kind], nearest(vectors, data[kind]))
+        figures |= {f"lookup_{kind}": times, f"recall_at_1_{kind}": found}
+    size = len(vectors)
+    store.set_capacity(None if size > 500 else 500)
+    figures["add_durable"] = add_all(store, range(size, size + len(fresh)))
+    store.close()
+    with ExperienceStore.open(folder, embedder=embedder, durable=False) as store:
+        store.search_vector(data["near"][0])
+        figures["add"] = add_all(store, range(size + len(fresh), size + 2 * len(fresh)))
+        figures["index"] = store.stats().index
+        figures["bytes"] = {
+            k: v for k, v in store.stats().bytes.items() if k.endswith((".sqlite", ".faiss", ".f32"))
+        }
+    return figures
+
+
+def add_all(store: ExperienceStore, numbers: Sequence[int] | range) -> dict[str, float]:
+    """Times of adding these, one by one."""
+    made = [sample(n) for n in numbers]
+    times, results = milliseconds(store.add, made)
+    assert {r.status for r in results} <= {"added", "merged"}, results[0]
+    return times
+
+
+def others(python: str, folder: Path, data: dict[str, Vectors], names: Sequence[str]) -> dict[str, Any]:
+    """The figures of the other systems, for near queries."""
+    np.save(folder / "vectors.npy", data["vectors"])
+    np.save(folder / "fresh.npy", data["fresh"])
+    np.save(folder / "queries.npy", data["near"])
+    np.save(folder / "truth.npy", nearest(data["vectors"], data["near"]))
+    found: dict[str, Any] = {}
+    script = str(Path(__file__).with_name("store_others.py"))
+    for name in names:
+        done = subprocess.run(
+            [python, script, name, str(folder)], capture_output=True, text=True, check=False
+        )
+        lines = done.stdout.strip().splitlines()
+        found[name] = json.loads(lines[-1]) if done.returncode == 0 else {"failed": done.stderr[-300:]}
+    return found
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 50_000, 1_000_000])
+    parser.add_argument("--others", help="a Python that has lancedb and chromadb")
+    parser.add_argument("--others-up-to", type=int, default=50_000)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "dimension": DIMENSION,
+    }
+    for size in chosen.sizes:
+        data = make(size, np.random.default_rng(size))
+        folder = Path(tempfile.mkdtemp(prefix="store-"))
+        try:
+            figures: dict[str, Any] = {"genevolve": ours(folder / "ours", data)}
+            print(size, json.dumps(figures), flush=True)
+            if chosen.others and size <= chosen.others_up_to:
+                figures |= others(chosen.others, folder, data, ("lancedb", "chroma"))
+            report[str(size)] = figures
+            print(size, json.dumps(figures), flush=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        chosen.results.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
