@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa  # has no types: all of it is Any
 
 ROWS = 256
-"""Rows that are written or read at once."""
+"""Rows that are written at once."""
+_READ = 64
+"""Rows that are read at once: strangers' rows may be as long as `MAX_ROW` and longer."""
 MAX_CHUNK = 1024**3
 """Bytes of one column of one row group, unpacked, as the file says: a small file may unpack to any size."""
 _CONTAINERS = 200_000
@@ -103,7 +105,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
                 yield Row(str(path), problem=problem)
                 return
             known = [name for name in file.schema_arrow.names if name in schema().names]
-            yield from _rows(path, file.iter_batches(batch_size=ROWS, columns=known, use_threads=False))
+            yield from _rows(path, file.iter_batches(batch_size=_READ, columns=known, use_threads=False))
 
 
 def read_arrow(path: Path) -> Iterator[Row]:
@@ -136,8 +138,8 @@ def _rows(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
     number = 0
     try:
         for batch in batches:
-            for start in range(0, batch.num_rows, ROWS):
-                for data, problem in _plain_rows(batch.slice(start, ROWS)):
+            for start in range(0, batch.num_rows, _READ):
+                for data, problem in _plain_rows(batch.slice(start, _READ)):
                     number += 1
                     yield Row(f"{path}, row {number}", data, problem)
     except (pa.ArrowException, OSError, MemoryError, OverflowError) as error:

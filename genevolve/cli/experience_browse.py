@@ -177,6 +177,7 @@ class Browser(App[None]):
         self._done: list[tuple[str, tuple[str, ...]]] = []
         self._view = "advice"
         self._loading = False
+        self._return_to = 0
 
     # ---- how it looks ----
 
@@ -297,6 +298,8 @@ class Browser(App[None]):
         filters = replace(self._base, text=needle or self._base.text)
 
         def fetch() -> tuple[list[Experience], list[float], int]:
+            if worker.is_cancelled:  # while it waited for its turn
+                return [], [], 0
             if nearest:
                 hits = self._store.search(needle, NEAREST, gate=-1.0)
                 return [h.experience for h in hits], [h.similarity for h in hits], len(hits)
@@ -330,6 +333,8 @@ class Browser(App[None]):
         else:
             self._shown, self._scores = found, scores
             self._fill()
+            self._table.move_cursor(row=self._return_to)
+            self._return_to = 0
             self._detail()
         self._say()
 
@@ -475,7 +480,6 @@ class Browser(App[None]):
         self._reload(told)
 
     def _reload(self, told: str) -> None:
-        row = self._table.cursor_row
+        self._return_to = self._table.cursor_row
         self._load(self._needle, nearest=False)
-        self.call_later(self._table.move_cursor, row=row)
         self.notify(harmless(told), markup=False, timeout=4)

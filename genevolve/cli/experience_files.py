@@ -108,9 +108,11 @@ def _import(arguments: argparse.Namespace) -> int:
             else:
                 with open_store(arguments, write=True, make=True) as store:
                     import_rows(store, rows, report=report, progress=told)
-    finally:
-        # Also when it was interrupted: what is stored stays, and the same command goes on.
-        _tell(report, arguments)
+    except BaseException:
+        if report.rows:  # what is stored stays, and the same command goes on
+            _tell(report, arguments)
+        raise
+    _tell(report, arguments)
     return WRONG_INPUT if report.bad else OK
 
 

@@ -67,7 +67,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         print_json(report.to_dict())
     else:
         for problem in report.problems[:_TOLD]:
-            state = "lost" if problem.lost and problem.repaired else "repaired" if problem.repaired else "wrong"
+            state = (
+                "lost" if problem.lost and problem.repaired else "repaired" if problem.repaired else "wrong"
+            )
             print(printable(f"{state}  {problem.message} ({problem.code})"))
         if len(report.problems) > _TOLD:
             print(f"… and {len(report.problems) - _TOLD:,} more (--json lists all)")
@@ -138,6 +140,9 @@ def _rollback(arguments: argparse.Namespace) -> int:
         if arguments.to.isdecimal() and arguments.to not in {s.name for s in store.snapshots()}:
             target = int(arguments.to)
         now = store.generation
+        if arguments.dry_run and arguments.json:
+            print_json({"dry_run": True, "to": target, "generation": now})
+            return OK
         if arguments.dry_run:
             print(printable(f"the store would hold what it held at {target}; it is at generation {now:,}"))
             return OK
@@ -167,6 +172,9 @@ def _rollback(arguments: argparse.Namespace) -> int:
 def _compact(arguments: argparse.Namespace) -> int:
     with open_store(arguments, write=not arguments.dry_run) as store:
         removed = store.stats().removed
+        if arguments.dry_run and arguments.json:
+            print_json({"dry_run": True, "removed": removed})
+            return OK
         if arguments.dry_run:
             print(f"{removed:,} removed experiences would be forgotten, but for those that a snapshot needs")
             return OK

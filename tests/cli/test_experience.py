@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from experience_samples import ADVICE, PlainEmbedder, bundle, experience, program
 
-from genevolve.cli.app import OK, SERVICE_FAILED, USAGE, WRONG_INPUT, run_command_line
+from genevolve.cli.app import INTERRUPTED, OK, SERVICE_FAILED, USAGE, WRONG_INPUT, run_command_line
 from genevolve.cli.experience import ACTIONS
 from genevolve.cli.experience_charts import bars, steps
 from genevolve.cli.experience_options import moment_of
@@ -406,7 +406,29 @@ def test_import_tells_bad_rows_and_ends_with_1(tmp_path: Path, capsys: pytest.Ca
     assert "skipped  mixed.jsonl, line 2: it is not JSON" in printed.err
     assert "\x1b" not in printed.err
     assert call("import", "nowhere.jsonl") == WRONG_INPUT
+    assert capsys.readouterr().out == ""
     assert call("import", "mixed.csv") == WRONG_INPUT
+
+
+def test_an_import_that_is_interrupted_tells_how_far_it_came(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(experience(n).to_dict()) for n in range(80)))
+    add_many, calls = ExperienceStore.add_many, []
+
+    def interrupted(store: ExperienceStore, rows: Sequence[Experience]) -> Any:
+        calls.append(rows)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return add_many(store, rows)
+
+    monkeypatch.setattr(ExperienceStore, "add_many", interrupted)
+    assert call("import", "a.jsonl") == INTERRUPTED
+    assert capsys.readouterr().out == "64 rows: 32 added, 0 known, 0 merged, 0 skipped\n"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genevolve.experience_store.space.resolve_embedder", lambda choice: PlainEmbedder())
+    assert data_of(capsys, "import", "a.jsonl", "--store", str(tmp_path / "store"))["known"] == 32
 
 
 def test_export_to_standard_output_is_imported_from_standard_input(

@@ -198,6 +198,15 @@ def test_removing_asks_and_can_be_undone(store: ExperienceStore) -> None:
     assert len(store) == 12
 
 
+def test_the_place_in_the_list_is_kept_after_a_removal(store: ExperienceStore) -> None:
+    async def steps(pilot: Pilot[None]) -> None:
+        await press(pilot, *["down"] * 6, "m", "x", "y")
+        assert table_of(pilot).row_count == 11
+        assert table_of(pilot).cursor_row == 7
+
+    drive(Browser(store), steps)
+
+
 def test_leaving_with_marks_asks(store: ExperienceStore) -> None:
     browser = Browser(store)
 
