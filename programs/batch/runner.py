@@ -191,6 +191,8 @@ class BatchRunner:
             self._write(job, failed(job, failure_of(job, error), facts))
             return cost
         writing = asyncio.create_task(self._deliver(job, run, began, watch))
+        # When another row has ended the batch (a full disk), nobody asks any more how this one went.
+        writing.add_done_callback(_seen)
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -242,3 +244,8 @@ class BatchRunner:
             "attempts": self._journal.tries(job.index) + 1,
             "cost": round(cost, 9),
         }
+
+
+def _seen(task: asyncio.Task[float]) -> None:
+    if not task.cancelled():
+        task.exception()

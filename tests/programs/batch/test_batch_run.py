@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +272,23 @@ def test_a_disk_that_cannot_be_written_ends_the_batch(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written"):
         run(rows, out, machine(renderer=PlainRenderer(draw)), parallel=1)
     assert not journal_lines(out)
+
+
+def test_a_full_disk_is_told_once_however_many_rows_meet_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, out = write_rows(tmp_path / "rows.jsonl", simple_rows(3)), tmp_path / "out"
+    together = threading.Barrier(3)
+
+    def draw(_: Z) -> None:
+        together.wait(20)
+        with suppress(OSError):  # one of them is first
+            (out / "images").rename(out / "moved")
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        run(rows, out, machine(renderer=PlainRenderer(draw)), parallel=3)
+    gc.collect()
+    assert not caplog.records
 
 
 def test_programs_make_a_batch_too(tmp_path: Path) -> None:
