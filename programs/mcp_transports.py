@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,12 +20,22 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 2 * 1024 * 1024
 """Bytes of one message: a program has at most 256 KiB, which escapes may make longer."""
 
+_ENDS = 4096
+_VALUE = rb'(\d{1,18}|"[^"\\]{1,200}")'
+_ID = re.compile(
+    rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*,\s*)*"id"\s*:\s*' + _VALUE + rb"\s*[,}]"
+)
+_ID_LAST = re.compile(
+    rb'\}\s*,\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*,\s*)*"id"\s*:\s*'
+    + _VALUE
+    + rb'\s*(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*)*\}\s*$'
+)
 _SESSIONS = 64
 _GRACE = 5
 
 
 class InputLines:
-    """Lines of standard input, none longer than `MAX_MESSAGE`; a longer one is read as an empty one and refused.
+    """Lines of standard input, none longer than `MAX_MESSAGE`; a longer one becomes a question that is refused.
 
     Standard input itself points at nothing while this serves: no tool and no child process may read the client's words.
     """
@@ -46,9 +57,24 @@ class InputLines:
         line = self._stream.readline(MAX_MESSAGE + 1)
         if len(line) <= MAX_MESSAGE:
             return line
+        head = tail = line
         while line and not line.endswith(b"\n"):
             line = self._stream.readline(MAX_MESSAGE)
+            tail = (tail + line)[-_ENDS:]
+        return refused(head[:_ENDS], tail[-_ENDS:])
+
+
+def refused(head: bytes, tail: bytes) -> bytes:
+    """In place of a message that is too long, one that is answered with an error, so that its sender does not wait.
+
+    Its id stands at the beginning or the end, before or after the parameters. (Quotation marks within texts are
+    escaped, so a text is not taken for it.)
+    """
+    found = _ID.match(head) or _ID_LAST.search(tail)
+    if found is None:
         return b"\n"
+    method = f"a message of more than {MAX_MESSAGE:,} bytes"
+    return b'{"jsonrpc":"2.0","id":%b,"method":"%b"}\n' % (found[1], method.encode())
 
 
 def serve_stdio(make_desk: Callable[[], Desk]) -> None:

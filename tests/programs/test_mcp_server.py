@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ImageContent, TextContent, TextResourceContents
 
 from genevolve.interpreter.png import extract
+from genevolve.programs.mcp_transports import refused
 
 T = TypeVar("T")
 
@@ -214,6 +215,33 @@ def test_nothing_but_messages_reaches_standard_output(tmp_path: Path) -> None:
         assert process.wait(15) == 0
     (outcome,) = [a for a in answers if a.get("id") == 2]
     assert not outcome["result"].get("isError")
+
+
+def test_a_message_that_is_too_long_is_answered_with_an_error(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        for size in (3_000_000, 9_000_000):
+            with pytest.raises(MCPError):
+                await asyncio.wait_for(client.call_tool("check_program", {"text": "x" * size}), 20)
+        assert not (await client.call_tool("check_program", {"text": CARD})).is_error
+
+    over_stdio(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("line", "identity"),
+    [
+        ('{"jsonrpc":"2.0","id":7,"method":"m","params":{"text":"TEXT"}}', b"7"),
+        ('{"method": "m", "params": {"text": "TEXT"}, "jsonrpc": "2.0", "id": "a-b"}', b'"a-b"'),
+        ('{"id": 7, "jsonrpc": "2.0", "params": {"text": "TEXT"}}', b"7"),
+        ('{"method":"m","params":{"text":"TEXT","id":9},"jsonrpc":"2.0"}', None),
+        ('{"method":"m","params":{"text":"TEXT}, \\"id\\": 9}"}}', None),
+        ("TEXT", None),
+    ],
+)
+def test_the_id_of_a_message_that_is_too_long(line: str, identity: bytes | None) -> None:
+    data = line.replace("TEXT", "x" * 10_000).encode() + b"\n"
+    answered = refused(data[:4096], data[-4096:])
+    assert answered == b"\n" if identity is None else json.loads(answered)["id"] == json.loads(identity)
 
 
 def test_a_signal_ends_it_soon(tmp_path: Path) -> None:
