@@ -212,6 +212,7 @@ def ours(folder: Path, data: dict[str, Vectors]) -> dict[str, Any]:
         figures |= {f"lookup_{kind}": times, f"recall_at_1_{kind}": found}
     size = len(vectors)
     store.set_capacity(None if size > 500 else 500)
+    figures["bare_durable_commit"] = bare_commits(folder)
     figures["add_durable"] = add_all(store, range(size, size + len(fresh)))
     store.close()
     with ExperienceStore.open(folder, embedder=embedder, durable=False) as store:
@@ -222,6 +223,18 @@ def ours(folder: Path, data: dict[str, Vectors]) -> dict[str, Any]:
             k: v for k, v in store.stats().bytes.items() if k.endswith((".sqlite", ".faiss", ".f32"))
         }
     return figures
+
+
+def bare_commits(folder: Path) -> dict[str, float]:
+    """Times of the disk alone: commits of one row of 4 kB that wait for it, in the same folder."""
+    connection = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (x);")
+    times, _ = milliseconds(
+        lambda n: connection.execute("INSERT INTO t VALUES (zeroblob(?))", (n,)), [4096] * 100
+    )
+    connection.close()
+    (folder / "bare.sqlite").unlink()
+    return times
 
 
 def add_all(store: ExperienceStore, numbers: Sequence[int] | range) -> dict[str, float]:

@@ -12,25 +12,21 @@ are made from it whenever they are missing, stale or damaged.
 from __future__ import annotations
 
 import builtins
-import json
 import sqlite3
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from genevolve.experience_store import history, records, upkeep
-from genevolve.experience_store.admission import Merged, Neighbour, Refused, find_duplicate, inspect
-from genevolve.experience_store.database import NAME, Database
+from genevolve.experience_store.adding import BATCH, Adding
+from genevolve.experience_store.database import Database
 from genevolve.experience_store.experience import Experience
+from genevolve.experience_store.folder import MARKER, check_folder, identify
 from genevolve.experience_store.history import History, RunHistory
-from genevolve.experience_store.index import VectorIndex
-from genevolve.experience_store.live import LiveIndex, Stale
-from genevolve.experience_store.records import Filters, State
+from genevolve.experience_store.live import LiveIndex
+from genevolve.experience_store.records import Filters
 from genevolve.experience_store.reports import (
     AddResult,
     Change,
@@ -52,15 +48,10 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 CAPACITY = 500
-MARKER = "store.json"
-_BATCH = 32
-_TURN = 0.2
-"""Seconds after which a batch gives the write lock to others."""
 _ATTEMPTS = 5
-_T = TypeVar("_T")
 
 
-class ExperienceStore:
+class ExperienceStore(Adding):
     """Experiences in a folder. Open one with `open`; close it, or use it in a `with` statement.
 
     Methods may be called from any thread, one at a time; every one of them sees what other processes have written.
@@ -68,12 +59,8 @@ class ExperienceStore:
     """
 
     def __init__(self, database: Database, space: Space) -> None:
-        self._database = database
-        self._space = space
-        self._live: LiveIndex | None = None
+        super().__init__(database, space)
         self._history = History()
-        self._proved = -1
-        self._closed = False
 
     # ---- opening and closing ----
 
@@ -109,11 +96,11 @@ class ExperienceStore:
         folder = Path(path)
         space = Space(embedder)
         database = Database(folder, read_only=read_only, durable=durable)
-        _check_folder(folder, read_only)
+        check_folder(folder, read_only)
         try:
             if not read_only:
                 database.create()
-            _identify(database, capacity)
+            identify(database, capacity)
         except BaseException:
             database.close()
             raise
@@ -139,11 +126,6 @@ class ExperienceStore:
         self.close()
 
     # ---- what it is ----
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self._database.folder
 
     @property
     def read_only(self) -> bool:
@@ -196,7 +178,7 @@ class ExperienceStore:
         """Add experiences, a few in each transaction; results in the same order. `progress` gets (done, all)."""
         results: builtins.list[AddResult] = []
         while len(results) < len(experiences):
-            results += self._add_batch(experiences[len(results) : len(results) + _BATCH])
+            results += self._add_batch(experiences[len(results) : len(results) + BATCH])
             if progress is not None:
                 progress(len(results), len(experiences))
         return results
@@ -448,51 +430,6 @@ class ExperienceStore:
 
     # ---- inside ----
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        self._refuse_closed()
-        with self._database.read() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        self._refuse_closed()
-        try:
-            with self._database.write() as connection:
-                yield connection
-        except BaseException:
-            if self._live is not None:
-                self._live.drop()  # it may have followed changes that were taken back
-            raise
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise StorageError(f"the experience store {self.path} is closed")
-
-    def _state(self) -> State:
-        with self._reading() as connection:
-            return records.state(connection)
-
-    def _current(self, connection: sqlite3.Connection, now: State) -> LiveIndex | None:
-        """The index of the model in use, which has to be this store's own; None in a store without one."""
-        if now.embedder == 0:
-            return None
-        if self._proved != now.embedder:
-            upkeep.prove(connection, self._space, now.embedder, self.path)
-            self._proved = now.embedder
-        if self._live is None or self._live.embedder != now.embedder:
-            dimension = connection.execute(
-                "SELECT dimension FROM embedders WHERE id = ?", (now.embedder,)
-            ).fetchone()[0]
-            self._live = LiveIndex(
-                self._database, embedder=now.embedder, dimension=dimension, store=now.store
-            )
-        return self._live
-
-    def _made_live(self) -> LiveIndex | None:
-        with self._reading() as connection:
-            return self._current(connection, records.state(connection))
-
     def _confirmed(
         self, connection: sqlite3.Connection, live: LiveIndex, found: Sequence[Near], vector: Vectors
     ) -> bool:
@@ -550,215 +487,6 @@ class ExperienceStore:
                 records.evict(connection, generation)
         return Change(tuple(changed), tuple(missing), generation)
 
-    def _add_batch(self, experiences: Sequence[Experience]) -> builtins.list[AddResult]:
-        """Add as many of these as one turn allows, at least one."""
-        refusals = [inspect(e) for e in experiences]
-        good = [e for e, refused in zip(experiences, refusals, strict=True) if refused is None]
-        vectors = iter(self._space.embed([e.request for e in good])) if good else iter(())
-        prepared = [
-            (e, r, next(vectors) if r is None else None) for e, r in zip(experiences, refusals, strict=True)
-        ]
-        if good:
-            self._adopt()
-        return self._retried(lambda: self._write_batch(prepared))
-
-    def _adopt(self) -> None:
-        """Make the model that of the store, if the store has none yet."""
-        probe = self._space.probe()
-        if self._state().embedder == 0:
-            with self._writing() as connection:
-                if records.state(connection).embedder == 0:
-                    number = upkeep.register(connection, self._space.name or "", probe)
-                    connection.execute("UPDATE state SET embedder = ?", (number,))
-
-    def _retried(self, action: Callable[[], _T]) -> _T:
-        for _ in range(_ATTEMPTS):
-            self._catch_up()
-            try:
-                return action()
-            except Stale:
-                continue
-        raise StorageError(f"the experience store {self.path} changes too fast to be written; try again")
-
-    def _catch_up(self) -> None:
-        """Bring the index up to date before the lock is taken, so that little is left to do under it."""
-        with self._reading() as connection:
-            now = records.state(connection)
-            live = self._current(connection, now) if self._space.name is not None else None
-            if live is not None:
-                live.refresh(connection, now)
-
-    def _write_batch(
-        self, prepared: Sequence[tuple[Experience, Refused | None, Vectors | None]]
-    ) -> builtins.list[AddResult]:
-        results: builtins.list[AddResult] = []
-        fresh: builtins.list[tuple[int, Vectors]] = []
-        began = time.perf_counter()
-        with self._writing() as connection:
-            for experience, refused, vector in prepared:
-                if refused is not None or vector is None:
-                    code = refused.code if refused is not None else "unknown"
-                    records.count(connection, f"refused.{code}")
-                    results.append(AddResult("refused", experience.id, refusal=refused))
-                else:
-                    results.append(self._add_one(connection, experience, vector, fresh))
-                if time.perf_counter() - began > _TURN:
-                    break
-        self._keep_vectors(fresh)
-        return results
-
-    def _keep_vectors(self, fresh: Sequence[tuple[int, Vectors]]) -> None:
-        import numpy as np
-
-        if fresh and self._live is not None:
-            self._live.keep([seq for seq, _ in fresh], np.stack([v for _, v in fresh]))
-
-    def _add_one(
-        self,
-        connection: sqlite3.Connection,
-        experience: Experience,
-        vector: Vectors,
-        fresh: builtins.list[tuple[int, Vectors]],
-    ) -> AddResult:
-        now = records.state(connection)
-        if now.embedder != self._proved:
-            raise Stale  # another model was put in place since; comparing models takes too long under the lock
-        live = self._current(connection, now)
-        if live is None or len(vector) != live.dimension:
-            raise StorageError(f"the vectors of {self._space.name} do not fit into the store {self.path}")
-        row = connection.execute(
-            "SELECT seq, live FROM experiences WHERE id = ?", (experience.id,)
-        ).fetchone()
-        if row is not None and row[1]:
-            records.count(connection, "known")
-            return AddResult("known", experience.id, now.generation)
-        index = live.refresh(connection, now, build=False)
-        merged = find_duplicate(experience, _View(connection, live, index, vector))
-        return self._store(connection, experience, vector, merged, None if row is None else row[0], fresh)
-
-    def _store(
-        self,
-        connection: sqlite3.Connection,
-        experience: Experience,
-        vector: Vectors,
-        merged: Merged | None,
-        removed: int | None,
-        fresh: builtins.list[tuple[int, Vectors]],
-    ) -> AddResult:
-        now = records.state(connection)
-        seen, replaced = 1, None
-        if merged is not None:
-            records.count(connection, "merged")
-            connection.execute("UPDATE experiences SET seen = seen + 1 WHERE id = ?", (merged.other,))
-            if not merged.replaces:
-                return AddResult("merged", merged.other, now.generation)
-        generation = records.advance(connection)
-        if merged is not None:
-            seq, seen = connection.execute(
-                "SELECT seq, seen FROM experiences WHERE id = ?", (merged.other,)
-            ).fetchone()
-            records.flip(connection, [seq], False, generation)
-            replaced = merged.other
-        if removed is None:
-            named = replace(experience, embedder=self._space.name or "")
-            removed = records.insert(connection, named, vector, now.embedder, seen)
-            fresh.append((removed, vector))
-        else:
-            connection.execute("UPDATE state SET arrivals = arrivals + 1")
-            connection.execute(
-                "UPDATE experiences SET seen = ?, arrival = (SELECT arrivals FROM state) WHERE seq = ?",
-                (seen, removed),
-            )
-        records.flip(connection, [removed], True, generation)
-        evicted = records.evict(connection, generation)
-        if merged is None:
-            records.count(connection, "added")
-        status = "added" if merged is None else "merged"
-        return AddResult(status, experience.id, generation, replaced, tuple(evicted))
-
-
-class _View:
-    """What admission sees of the store, inside a transaction."""
-
-    def __init__(
-        self, connection: sqlite3.Connection, live: LiveIndex, index: VectorIndex, vector: Vectors
-    ) -> None:
-        self._connection = connection
-        self._live = live
-        self._index = index
-        self._vector = vector
-
-    def neighbours(self, experience: Experience, minimum: float) -> Iterator[Neighbour]:
-        """Stored experiences whose requests are at least so similar, nearest first."""
-        k = 4
-        while True:
-            found = nearest(self._connection, self._index, self._fetch, self._vector, k)
-            for near in found[k // 4 if k > 4 else 0 :]:
-                if near.similarity < minimum:
-                    return
-                body = self._connection.execute(
-                    "SELECT body FROM experiences WHERE seq = ?", (near.seq,)
-                ).fetchone()
-                yield Neighbour(records.decode(body[0], near.id), near.similarity)
-            if len(found) < k or k >= 64:
-                return
-            k *= 4
-
-    def _fetch(self, seqs: Sequence[int]) -> Vectors:
-        return self._live.fetch(self._connection, seqs)
-
 
 def _rest(snapshot: Snapshot) -> tuple[int, int, float]:
     return snapshot.generation, snapshot.live, snapshot.created
-
-
-def _check_folder(folder: Path, read_only: bool) -> None:
-    """Refuse what is no store, and a store that has lost its database, before SQLite makes an empty one."""
-    if folder.exists() and not folder.is_dir():
-        raise StorageError(f"{folder} is a file; an experience store is a folder")
-    file = folder / NAME
-    try:
-        lost = (folder / MARKER).exists() and (not file.exists() or file.stat().st_size == 0)
-        waiting = file.with_name(NAME + "-wal")
-        if lost and not (waiting.exists() and waiting.stat().st_size > 0):
-            raise StorageError(
-                f"the database of the experience store {folder} is missing or empty; restore {NAME} from a backup, "
-                f"or remove {MARKER} to begin a new store"
-            )
-        if read_only and not file.exists():
-            raise StorageError(f"there is no experience store in {folder}")
-        if not read_only:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"the folder {folder} cannot be used: {error.strerror or error}") from error
-
-
-def _identify(database: Database, capacity: int | None) -> None:
-    """Give a new store its name, and compare a store's name with the one in its folder."""
-    with database.read() as connection:
-        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone()
-        row = connection.execute("SELECT store FROM state").fetchone() if tables else None
-    if row is None:
-        if database.read_only:
-            raise StorageError(f"there is no experience store in {database.folder}")
-        with database.write() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO state VALUES (1, ?, 0, 0, 0, ?, 0, 0)", (uuid.uuid4().hex, capacity)
-            )
-            row = connection.execute("SELECT store FROM state").fetchone()
-    marker = database.folder / MARKER
-    try:
-        known = json.loads(marker.read_text("utf-8")).get("store")
-    except (OSError, ValueError, AttributeError):
-        known = None
-    if known is None and not database.read_only:
-        fresh = marker.with_name(f"{MARKER}.{uuid.uuid4().hex}.tmp")
-        try:
-            fresh.write_text(json.dumps({"store": row[0], "format": 1}) + "\n", "utf-8")
-            fresh.replace(marker)
-        except OSError as error:
-            raise StorageError(f"the folder {database.folder} cannot be written: {error.strerror}") from error
-    elif known is not None and known != row[0]:
-        raise StorageError(
-            f"{database.path} belongs to another store; put the right file back, or remove {MARKER} to accept this one"
-        )
