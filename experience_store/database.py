@@ -139,14 +139,23 @@ class Database:
                 isolation_level=None,
                 check_same_thread=False,
             )
-        # SQLite keeps a small shared file beside a database in WAL mode. Where it cannot, and no log is waiting to be
-        # read, the file itself is everything.
-        log = self.path.with_name(NAME + "-wal")
-        waiting = log.exists() and log.stat().st_size > 0
-        mode = "mode=ro" if waiting or _writable(self.folder) else "mode=ro&immutable=1"
-        return sqlite3.connect(
-            f"{uri}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        reading = sqlite3.connect(
+            f"{uri}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+        try:
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            reading.close()
+            log = self.path.with_name(NAME + "-wal")
+            waiting = log.exists() and log.stat().st_size > 0
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or waiting:
+                raise
+            # SQLite keeps a small shared file beside a database in WAL mode, and here it cannot. Nobody else has the
+            # store open then, and no log is waiting to be read: the file itself is everything.
+            return sqlite3.connect(
+                f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+            )
+        return reading
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")  # one view: another process may be making the tables just now
@@ -219,11 +228,6 @@ def explained(error: sqlite3.Error, path: Path, purpose: str) -> StorageError:
             "check the free space and the disk"
         )
     return StorageError(f"{store} cannot be {purpose}: {error}")
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files can be made in a folder; asked by the system, since root may pass every permission bit."""
-    return os.access(folder, os.W_OK)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

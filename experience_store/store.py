@@ -251,7 +251,12 @@ class ExperienceStore(Adding):
         exclude_request: str | None = None,
         run: str | None = None,
     ) -> builtins.list[Hit]:
-        """As `search`, for a unit vector (d,) of the store's model."""
+        """As `search`, for a unit vector (d,) of the store's model. Raises `AuthorError` when it is none."""
+        import numpy as np
+
+        vector = np.ascontiguousarray(vector, dtype=np.float32)
+        if k < 1 or vector.ndim != 1 or not abs(float(vector @ vector) - 1) < 1e-3:
+            raise AuthorError("a search asks for at least one experience, by one vector of length 1")
         exclude = None if exclude_request is None else records.request_key(exclude_request)
         for attempt in range(_ATTEMPTS):
             with self._reading() as connection:
@@ -260,6 +265,10 @@ class ExperienceStore(Adding):
                 if live is None:
                     found: builtins.list[Near] = []
                     break
+                if len(vector) != live.dimension:
+                    raise AuthorError(
+                        f"the vector has {len(vector)} numbers; the store's have {live.dimension}"
+                    )
                 index = live.refresh(connection, now)
                 found = nearest(connection, index, partial(live.fetch, connection), vector, k, exclude)
                 if self._confirmed(connection, live, found, vector):

@@ -124,6 +124,15 @@ def test_search_is_behind_the_gate_and_leaves_one_out(store: ExperienceStore) ->
         assert len(store.search(query, k=50, gate=threshold)) == 3
 
 
+def test_vectors_that_cannot_be_compared_are_refused(store: ExperienceStore) -> None:
+    store.add(experience(1))
+    for vector in (np.ones(64), np.zeros(64), np.ones((2, 32)), np.eye(32)[0], np.full(64, np.nan)):
+        with pytest.raises(AuthorError):
+            store.search_vector(vector.astype(np.float32))
+    with pytest.raises(AuthorError):
+        store.search("x", k=0)
+
+
 def test_many_experiences_of_one_request_can_all_be_left_out(store: ExperienceStore) -> None:
     request = "a ship1 beside a tower2"
     words = [f"word{n}x" for n in range(13)]
