@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from genevolve.cli.output import print_json
 from genevolve.grammar.errors import AuthorError, ConfigurationError, StorageError
 
 if TYPE_CHECKING:
@@ -225,21 +224,3 @@ def _limit(text: str) -> int:
     if not 1 <= number <= _MOST:
         raise argparse.ArgumentTypeError(f"expected a number from 1 to {_MOST:,}")
     return number
-
-
-__all__ = [
-    "Place",
-    "add_consent",
-    "add_filters",
-    "add_paging",
-    "add_store_options",
-    "agreed",
-    "columns",
-    "filters_of",
-    "find",
-    "moment_of",
-    "open_store",
-    "place_of",
-    "print_json",
-    "print_lines",
-]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,12 @@ from typing import Any
 import pytest
 from experience_samples import ADVICE, PlainEmbedder, bundle, experience, program
 
-from genevolve.cli.app import INTERRUPTED, OK, SERVICE_FAILED, USAGE, WRONG_INPUT, run_command_line
-from genevolve.cli.experience import ACTIONS
-from genevolve.cli.experience_charts import bars, steps
-from genevolve.cli.experience_options import moment_of
-from genevolve.cli.experience_text import advice, describe, difference, facts, fit, table, wrap
+from genevolve.cli.app import INTERRUPTED, OK, SERVICE_FAILED, USAGE, WRONG_INPUT, Parser, run_command_line
+from genevolve.cli.experience import ACTIONS, configure
+from genevolve.cli.experience_options import add_filters
+from genevolve.experience_store.exchange import export_experiences
 from genevolve.experience_store.experience import Experience, ProgramRecord, RewardParts
 from genevolve.experience_store.store import ExperienceStore
-from genevolve.grammar.display import cells, width
 
 NASTY = "\x1b]0;owned\x07\x1b[2J[bold]x[/] \u202egnp.exe \x9b31m \x00 %s {x} \U0001f600 水壺"
 
@@ -521,66 +521,45 @@ def test_a_database_of_somebody_else_is_left_alone(
         assert "another program's" in capsys.readouterr().err
 
 
-# ---- text ----
+# ---- the page ----
+
+PAGE = (Path(__file__).parents[2] / "docs" / "experience-cli.md").read_text(encoding="utf-8")
 
 
-def test_nothing_in_an_experience_drives_the_terminal() -> None:
-    nasty = NASTY
-    found = experience(
-        1, request=nasty, bundle=bundle(nasty), category=nasty, skills=(nasty,), judge=nasty, policy=nasty,
-        facts=(nasty,), created=1e300,
-        best=ProgramRecord(nasty, nasty, RewardParts(0.6, scoring=nasty), nasty, nasty, nasty),
-    )  # fmt: skip
-    for size in (20, 40, 80, 200):
-        lines = [*describe(found, size), *table([found], size), *advice(found, size), *facts(found, size)]
-        assert all(c.isprintable() for line in lines for c in line)
-        assert not any(c in line for line in lines for c in "\x1b\x9b\u202e")
+def fences(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("size", [40, 80, 100, 137])
-def test_lines_fit(size: int) -> None:
-    found = experience(1, request="水壺 " * 40 + "w" * 300, category="ü" * 50)
-    lines = [
-        *table([found] * 3, size, [0.5] * 3),
-        *advice(found, size),
-        *facts(found, size),
-        *difference(found, size),
-    ]
-    assert max(width(cells(line)) for line in lines) <= size
+def test_every_command_of_the_page_is_understood() -> None:
+    parser = Parser(prog="genevolve experience", allow_abbrev=False)
+    configure(parser)
+    lines = "\n".join(fences("sh")).replace("\\\n", " ").splitlines()
+    lines = [line for line in lines if line]
+    assert len(lines) > 15
+    for line in lines:
+        words = shlex.split(line.partition(" | ")[0], comments=True)
+        assert words[:2] == ["genevolve", "experience"]
+        assert parser.parse_args(words[2:]).action == words[2]
 
 
-def test_fit_and_wrap() -> None:
-    assert fit("水壺水壺", 8) == "水壺水壺"
-    assert fit("水壺水壺", 7) == "水壺水…"
-    assert wrap("one two three", 9, first="- ") == ["- one two", "  three"]
-    assert wrap("", 9, first="- ") == ["-"]
-    assert "".join(wrap("x" * 50, 20)) == "x" * 50
+def test_every_action_and_filter_stands_on_the_page() -> None:
+    assert [name for name in ACTIONS if f"`{name}`" not in PAGE] == []
+    parser = argparse.ArgumentParser()
+    add_filters(parser)
+    options = [o for action in parser._actions for o in action.option_strings if o not in ("-h", "--help")]
+    assert [o for o in options if f"`{o} " not in PAGE] == []
 
 
-def test_bars_fit_and_every_bin_that_is_not_empty_has_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = [("small", 1), ("none", 0), ("a long label of many words", 1_000_000)]
-    for size in (30, 80, 300):
-        lines = bars("title", counts, size)
-        assert all(width(cells(line)) <= size for line in lines)
-        assert lines[1].endswith("▏")
-        assert lines[2].rstrip().endswith("0")
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    assert bars("title", counts, 80)[1].endswith("#")
-    assert bars("title", [], 80)[1] == "  nothing yet"
-
-
-def test_steps_count_every_value_once() -> None:
-    assert steps([0.1, 0.2, 0.25, 0.9], [0.2, 0.5], ["low", "middle", "high"]) == [
-        ("low", 1),
-        ("middle", 2),
-        ("high", 1),
-    ]
-
-
-def test_times() -> None:
-    assert moment_of("2023-11-14T22:13:20") == 1_700_000_000
-    assert moment_of("2023-11-14T22:13:20+01:00") == 1_700_000_000 - 3600
-    assert abs(time.time() - 2 * 86_400 - moment_of("2d")) < 5
+def test_the_python_of_the_page_runs(
+    filled: list[Experience], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "store").rename(tmp_path / "experiences")
+    export_experiences([experience(50)], tmp_path / "theirs.parquet")
+    names: dict[str, object] = {}
+    for block in fences("python"):
+        exec(block, names)
+    assert capsys.readouterr().out.endswith("1 []\n")
+    assert (tmp_path / "mine.parquet").is_file()
 
 
 # ---- the whole program ----
