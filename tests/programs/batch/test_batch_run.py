@@ -7,7 +7,6 @@ import gc
 import json
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -275,18 +274,22 @@ def test_a_disk_that_cannot_be_written_ends_the_batch(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_once_however_many_rows_meet_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, out = write_rows(tmp_path / "rows.jsonl", simple_rows(3)), tmp_path / "out"
-    together = threading.Barrier(3)
+    together, written = threading.Barrier(3), BatchFolder.write_picture
 
-    def draw(_: Z) -> None:
+    def write_at_once(folder: BatchFolder, name: str, png: bytes) -> str:
         together.wait(20)
-        with suppress(OSError):  # one of them is first
-            (out / "images").rename(out / "moved")
+        try:
+            folder.images.rename(folder.path / "moved")
+        except OSError:  # another one was first; this one fails while the batch ends
+            time.sleep(0.2)
+        return written(folder, name, png)
 
+    monkeypatch.setattr(BatchFolder, "write_picture", write_at_once)
     with pytest.raises(StorageError, match="cannot be written"):
-        run(rows, out, machine(renderer=PlainRenderer(draw)), parallel=3)
+        run(rows, out, machine(renderer=PlainRenderer(lambda _: None)), parallel=3)
     gc.collect()
     assert not caplog.records
 
