@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 EVICTION_WINDOW = 256
+MOST_EVICTED = 1000
 _MAX_BODY = 4 * 1024 * 1024
 
 
@@ -223,12 +224,14 @@ def flip(connection: sqlite3.Connection, seqs: Iterable[int], live: bool, genera
 def evict(connection: sqlite3.Connection, generation: int) -> list[str]:
     """Remove experiences until the capacity is kept: each time, of the oldest quarter (256 at most) the smallest gap.
 
+    A thousand at most go at once, so that the lock is not held for long.
+
     Returns:
         The ids of those that went.
     """
-    gone = []
+    gone: list[str] = []
     now = state(connection)
-    while now.capacity is not None and now.live > now.capacity:
+    while now.capacity is not None and now.live > now.capacity and len(gone) < MOST_EVICTED:
         window = max(1, min(now.capacity // 4, EVICTION_WINDOW))
         seq, identity = connection.execute(
             "SELECT seq, id FROM (SELECT seq, id, gap, arrival FROM experiences WHERE live = 1 "

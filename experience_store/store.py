@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 CAPACITY = 500
 _ATTEMPTS = 5
+_PART = 1000
+"""Experiences that one transaction removes or restores at most."""
 
 
 class ExperienceStore(Adding):
@@ -157,9 +159,15 @@ class ExperienceStore(Adding):
             raise ConfigurationError(
                 f"the capacity {capacity} is not positive; use None for an unbounded store"
             )
+        gone: builtins.list[str] = []
         with self._writing() as connection:
             connection.execute("UPDATE state SET capacity = ?", (capacity,))
-            return tuple(records.evict(connection, records.advance(connection)))
+        while True:
+            with self._writing() as connection:
+                now = records.state(connection)
+                if now.capacity is None or now.live <= now.capacity:
+                    return tuple(gone)
+                gone += records.evict(connection, records.advance(connection))
 
     # ---- adding, removing ----
 
@@ -185,11 +193,11 @@ class ExperienceStore(Adding):
 
     def remove(self, ids: Sequence[str]) -> Change:
         """Remove experiences. They can be restored until the store is compacted."""
-        return self._flip(ids, False, "removed")
+        return self._flip_all(ids, False, "removed")
 
     def restore(self, ids: Sequence[str]) -> Change:
         """Bring back experiences that were removed, evicted or replaced since the store was last compacted."""
-        return self._flip(ids, True, "restored")
+        return self._flip_all(ids, True, "restored")
 
     # ---- finding ----
 
@@ -475,12 +483,22 @@ class ExperienceStore(Adding):
             self._history.flush(connection)
         self._history.written()
 
+    def _flip_all(self, ids: Sequence[str], live: bool, counter: str) -> Change:
+        """Change many in several transactions, between which others may write."""
+        wanted = tuple(dict.fromkeys(ids))
+        parts = [
+            self._flip(wanted[i : i + _PART], live, counter) for i in range(0, max(1, len(wanted)), _PART)
+        ]
+        changed = tuple(identity for part in parts for identity in part.changed)
+        missing = tuple(identity for part in parts for identity in part.missing)
+        return Change(changed, missing, parts[-1].generation)
+
     def _flip(self, ids: Sequence[str], live: bool, counter: str) -> Change:
         changed: builtins.list[str] = []
         missing: builtins.list[str] = []
         with self._writing() as connection:
             generation = records.state(connection).generation
-            for identity in dict.fromkeys(ids):
+            for identity in ids:
                 row = connection.execute(
                     "SELECT seq FROM experiences WHERE id = ? AND live != ?", (identity, int(live))
                 ).fetchone()

@@ -12,6 +12,8 @@ import pytest
 from experience_samples import ADVICE, PlainEmbedder, bundle, experience, vector_of
 
 from genevolve.experience_store import index as index_module
+from genevolve.experience_store import records as records_module
+from genevolve.experience_store import store as store_module
 from genevolve.experience_store.calibrate import calibrate
 from genevolve.experience_store.history import BINS
 from genevolve.experience_store.records import Filters, request_key
@@ -101,6 +103,27 @@ def test_an_unbounded_store_keeps_its_bound(tmp_path: Path) -> None:
     with ExperienceStore.open(tmp_path / "s", embedder=PlainEmbedder()) as store:
         assert store.capacity is None
         assert len(store) == 520
+
+
+def test_many_are_changed_in_several_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "MOST_EVICTED", 7)
+    monkeypatch.setattr(store_module, "_PART", 9)
+    made = [experience(n) for n in range(60)]
+    with ExperienceStore.open(
+        tmp_path / "s", embedder=PlainEmbedder(), capacity=None, durable=False
+    ) as store:
+        store.add_many(made)
+        removed = store.remove([e.id for e in made[:20]])
+        assert removed.changed == tuple(e.id for e in made[:20])
+        assert removed.generation == store.generation == 63
+        assert store.restore(removed.changed).generation == 66
+        assert len(store.set_capacity(10)) == 50
+        assert len(store) == 10
+        assert store.remove([]).changed == ()
+        assert store.verify().problems == ()
+
+
+def test_a_capacity_has_to_be_positive(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         ExperienceStore.open(tmp_path / "t", capacity=0)
 
