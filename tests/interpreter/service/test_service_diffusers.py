@@ -220,8 +220,13 @@ def test_a_process_serves_a_folder(
 
 @pytest.fixture(scope="module")
 def qwen(folders: Callable[[str], Path]) -> Iterator[tuple[str, Service]]:
-    with serving(settings(folders("qwen_edit"), key="a-key-of-the-tests-0123456789")) as running:
-        yield running
+    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
+
+    with pytest.MonkeyPatch.context() as patch:
+        # The pipeline reads each reference at a megapixel, whatever its size: most of a tiny model's time.
+        patch.setattr(pipeline_qwenimage_edit_plus, "VAE_IMAGE_SIZE", 128 * 128)
+        with serving(settings(folders("qwen_edit"), key="a-key-of-the-tests-0123456789")) as running:
+            yield running
 
 
 @pytest.fixture
