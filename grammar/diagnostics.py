@@ -89,6 +89,4 @@ class Findings:
 
 def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Sorted by place, then code, without exact repeats."""
-    return tuple(
-        sorted(dict.fromkeys(diagnostics), key=lambda d: (d.span.start, d.span.end, d.code))
-    )
+    return tuple(sorted(dict.fromkeys(diagnostics), key=lambda d: (d.span.start, d.span.end, d.code)))

@@ -85,9 +85,7 @@ class Z:
                 {k: getattr(r, k) for k in Reference.__slots__} for r in self.reference_images
             ],
             "settings": {k: getattr(self.settings, k) for k in Settings.__slots__},
-            "constraints": [
-                {"kind": c.kind, "arguments": dict(c.arguments)} for c in self.constraints
-            ],
+            "constraints": [{"kind": c.kind, "arguments": dict(c.arguments)} for c in self.constraints],
             "skills": list(self.skills),
         }
 
@@ -111,10 +109,7 @@ class Z:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, UTF-8 characters as they are, one trailing line break."""
-        return (
-            json.dumps(self.to_dict(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-            + "\n"
-        )
+        return json.dumps(self.to_dict(), ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
 
     @property
     def digest(self) -> str:

@@ -88,7 +88,9 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "runs.folder": Setting("path", "where run records are written"),
         "runs.record": Setting("bool", "whether runs are recorded"),
         "experience.store": Setting("path", "the folder of the experience store"),
-        "experience.embedder": Setting("model", "the embedding model of requests, as library.embedder takes it"),
+        "experience.embedder": Setting(
+            "model", "the embedding model of requests, as library.embedder takes it"
+        ),
         "experience.capacity": Setting("int", "experiences that the store keeps", least=1, optional=True),
         "experience.gate": Setting("seconds", "cosine from which on a stored request counts as near, 0 to 1"),
         "machine.concurrency": Setting("int", "calls that run at the same time", least=1),

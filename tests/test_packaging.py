@@ -61,7 +61,9 @@ def test_every_requirement_is_pinned_and_explained() -> None:
 
 
 def test_importing_the_package_is_cheap_and_names_are_there() -> None:
-    code = "import genevolve, sys; print(len(sys.modules)); [getattr(genevolve, n) for n in genevolve.__all__]"
+    code = (
+        "import genevolve, sys; print(len(sys.modules)); [getattr(genevolve, n) for n in genevolve.__all__]"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 200
 

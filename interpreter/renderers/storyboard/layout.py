@@ -299,7 +299,8 @@ class _Groups:
 
     def _zones(self, tops: list[Unit]) -> list[tuple[Box, list[Unit], str]]:
         """Rows of units: those with places of their own first, then sky, horizon and ground."""
-        stage, out = self.layout.stage, {}
+        stage = self.layout.stage
+        out: dict[tuple[bool, float, Box, str], list[Unit]] = {}
         habitats = {u: self._habitat(u, tops) for u in tops}
         used = {habitats[u] for u in tops}
         for unit in tops:

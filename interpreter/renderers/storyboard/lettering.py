@@ -135,7 +135,7 @@ def _fit_block(block: _Block, shrink: float, width: int, height: int) -> list[Fi
     short = min(width, height)
     floor = max(7.0, 0.016 * short)
     share = block.region.height / len(block.texts)
-    out = []
+    out: list[Fitted] = []
     for text, face, shown in block.texts:
         cap = _CAPS[text.role] * min(height, width * 1.25) * text.scale * shrink
         if out and text.scale <= block.texts[0][0].scale and text.role != "title":

@@ -110,11 +110,11 @@ def _count(scene: Scene, constraint: Constraint) -> None:
             thing.counted = thing.sure = True
         return
     if not found:
-        thing = _create(scene, noun)
-        if thing is None:
+        made = _create(scene, noun)
+        if made is None:
             return
-        found = [thing]
-        total = thing.count
+        found = [made]
+        total = made.count
     first = next((t for t in found if t.ref is None), found[0])
     if first.ref is not None:
         if target > 1:
