@@ -13,7 +13,6 @@ JOBS ?= 2
 # One thread per process: the suite runs $(JOBS) processes, and more threads than cores only slow them down.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
-export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help demo test check lint types layers tests install bench clean
 

@@ -150,9 +150,11 @@ class TestFailures:
     )
     def test_servers_that_do_not_start(self, connect: Connect, tmp_path: Path, kind: str, says: str) -> None:
         began = time.monotonic()
+        # Only what hangs may use up its time; a busy machine takes seconds to start the others.
+        start = 1.5 if kind == "hang" else 20
         with pytest.raises(ServiceError, match=says):
-            connect(kind, start=1.5, reply=1_000_000)
-        assert time.monotonic() - began < 8
+            connect(kind, start=start, reply=1_000_000)
+        assert time.monotonic() - began < start + 8
         assert gone(int((tmp_path / "pid").read_text())) if (tmp_path / "pid").exists() else True
 
     def test_a_banner_on_standard_output_is_passed_over(self, connect: Connect) -> None:

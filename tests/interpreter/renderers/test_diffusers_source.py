@@ -361,7 +361,9 @@ def brought(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
 
 def test_renderers_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     brought(monkeypatch, ("grey", f"{__name__}:Grey"))
-    assert renderer_names() == ("storyboard", "diffusers", "grey")
+    names = renderer_names()
+    assert names[:2] == ("storyboard", "diffusers")
+    assert names[-1] == "grey"
     made = open_renderer("grey:7")
     done = made.render(CallContext(), SMALL, [])
     assert isinstance(done, Rendering)
