@@ -38,6 +38,16 @@ _TOKEN = re.compile(
 )
 
 
+_MONTHS = frozenset(
+    "january february march april may june july august september october november december".split()  # noqa: SIM905
+)
+
+_BEFORE_COUNTS = frozenset(
+    "exactly only just precisely about around roughly least most over nearly with and or of plus to by at in on "  # noqa: SIM905
+    "has have are is show shows draw place put add see include hold holds stand stands between".split()
+)
+
+
 @dataclass(frozen=True)
 class Token:
     """`kind`: word, text (the quoted value), ref (its ordinals as "1,2"), or punct."""
@@ -146,12 +156,39 @@ def phrases(tokens: list[Token]) -> list[Phrase]:
     """One sentence as phrases, in order."""
     out: list[Phrase] = []
     i = 0
-    words = [t.value if t.kind == "word" else "\0" for t in tokens]
+    words = [
+        t.value if t.kind == "word" and not _is_of_a_name(tokens, k) else "\0" for k, t in enumerate(tokens)
+    ]
     while i < len(tokens):
         found, used = _phrase(tokens, words, i)
         out.append(found)
         i += max(1, used)
     return out
+
+
+def _is_of_a_name(tokens: list[Token], i: int) -> bool:
+    """Whether a word counts nothing: a number of a name ("Falcon 9"), of a date ("11 February 2015"), a month."""
+    word = tokens[i].value
+    before = tokens[i - 1] if i else None
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    if word in _MONTHS:
+        beside = [t for t in (before, after) if t is not None and t.value.isdigit()]
+        return bool(beside) or (tokens[i].raw[:1].isupper() and word not in ("may", "march"))
+    if not word.isdigit():
+        return False
+    if any(t is not None and t.value in _MONTHS for t in (before, after)):
+        return True
+    if len(word) == 4 and 1000 <= int(word) < 2200:
+        return True
+    # The first word of a sentence is capital in any case, and some prompts write every word so.
+    return (
+        i >= 2
+        and before is not None
+        and before.kind == "word"
+        and before.raw[:1].isupper()
+        and before.value not in _BEFORE_COUNTS
+        and before.value not in lex.DETERMINERS
+    )
 
 
 def _phrase(tokens: list[Token], words: list[str], i: int) -> tuple[Phrase, int]:

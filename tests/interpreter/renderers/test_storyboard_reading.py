@@ -40,6 +40,11 @@ def links(scene: Scene) -> set[tuple[str, str, str]]:
         ("Two vases: a white vase on the left and a blue vase on the right.", {"vase": 2}),
         ("One cat like a tiger.", {"cat": 1}),
         ("Five mice and three geese.", {"mouse": 5, "goose": 3}),
+        ("On the pad stands a Falcon 9 rocket.", {"rocket": 1}),
+        ("On 11 February 2015 a rocket stands in the snow.", {"rocket": 1}),
+        ("A Hill With Exactly 3 Cats.", {"cat": 3}),
+        ("EXACTLY 4 CATS.", {"cat": 4}),
+        ("A postcard, seen straight on. A rocket stands in the center.", {"rocket": 1}),
     ],
 )
 def test_counts(prompt: str, expected: dict[str, int]) -> None:
