@@ -453,7 +453,8 @@ hen chicken duck goose swan penguin flamingo heron ostrich peacock turkey rooste
 LIVING = {"person", "backpacker", "child", "woman", "robot"}
 
 FRAME_NOUNS = word_set("""
-picture image frame page canvas poster card postcard greeting-card cover-page leaflet flyer scene composition photograph photo cover screen sheet
+picture image frame page canvas poster card postcard greeting-card cover-page leaflet flyer
+scene composition photograph photo cover screen sheet
 illustration painting drawing view panel-frame shot chart print design
 """)
 
