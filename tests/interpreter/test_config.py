@@ -64,7 +64,9 @@ search = 0.01
 """
 
 
-def test_defaults(tmp_path: Path) -> None:
+def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/somebody")
     config = load(tmp_path)
     assert config.files == ()
     assert config.library.folders == ()

@@ -81,6 +81,7 @@ def load(source: PipelineSource, cls: Any, options: Options) -> Loaded:
             fetched, or do not fit into memory.
     """
     import torch
+    from safetensors import SafetensorError
 
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device)
@@ -98,7 +99,16 @@ def load(source: PipelineSource, cls: Any, options: Options) -> Loaded:
         raise ConfigurationError(
             f"{source.location} needs a library that is missing: {brief(error)}"
         ) from error
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+    # Which of these damaged weights end in depends on the component that is read first.
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
         if is_out_of_memory(error):
             raise out_of_memory(source.location, device) from error
         raise ConfigurationError(_cannot_load(source, options, error)) from error
