@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from genevolve.interpreter.tools.function_tool import FunctionTool
     from genevolve.programs.opened import OpenedMachine
 
-SAMPLES = Path(__file__).parent / "samples"
+# Resolved: an editable installation is a farm of links, and a library does not follow links out of its folder.
+SAMPLES = Path(__file__).resolve().parent / "samples"
 """A small library of documents and photographs; searched when no folder is configured."""
 
-LIBRARY = Path(__file__).parent / "library"
+LIBRARY = Path(__file__).resolve().parent / "library"
 """The example programs."""
 
 
