@@ -101,9 +101,10 @@ class Bundle:
         try:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
             _sweep(folder / "pictures")
-            strange = [p.name for p in folder.iterdir() if p.name not in ("pictures", "calls.jsonl", "lock")]
-            if "bundle.json" not in strange:
-                if strange:
+            names = [p.name for p in folder.iterdir() if p.name not in ("pictures", "calls.jsonl", "lock")]
+            if "bundle.json" not in names:
+                # Another process may be making the same bundle: what it is writing is nothing strange.
+                if any("bundle.json" not in name for name in names):
                     raise ConfigurationError(
                         f"{folder} holds other files: a recording needs a folder of its own"
                     )

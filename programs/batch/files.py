@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class ProgramWork:
             "values": {name: str(value) for name, value in sorted(self._given.items())},
         }
 
-    def jobs(self, wanted: Callable[[int], bool]) -> Iterator[Job]:
+    def jobs(self, wanted: Callable[[int], bool]) -> Generator[Job, None, None]:
         """The jobs of the programs whose index is wanted, read anew from their files."""
         for index in filter(wanted, range(self._count)):
             path = self._paths[index]

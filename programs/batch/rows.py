@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ class RowWork:
             "values": {name: str(value) for name, value in sorted(self._template.given.items())},
         }
 
-    def jobs(self, wanted: Callable[[int], bool]) -> Iterator[Job]:
+    def jobs(self, wanted: Callable[[int], bool]) -> Generator[Job, None, None]:
         """The jobs of the rows whose index is wanted, read anew from the file."""
         index = -1
         for index, line in enumerate(read_lines(self._path)):

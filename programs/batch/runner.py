@@ -138,6 +138,8 @@ class BatchRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # A batch that ends early is still in the middle of its rows, with their file open.
+            jobs.close()
         return self.tally
 
     # ---- one row ---------------------------------------------------------------------------------

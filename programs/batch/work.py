@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -45,7 +45,7 @@ class Work(Protocol):
     def identity(self) -> Mapping[str, object]:
         """What the batch is made from, as JSON data: the same on `--resume`, or it is another batch."""
 
-    def jobs(self, wanted: Callable[[int], bool]) -> Iterator[Job]:
+    def jobs(self, wanted: Callable[[int], bool]) -> Generator[Job, None, None]:
         """The jobs of the rows whose index is wanted, in order.
 
         Raises `AuthorError` when the input has changed since it was looked at.
