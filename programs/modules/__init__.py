@@ -1,0 +1,1 @@
+"""DSPy modules that write programs, abstract experiences and judge programs."""

@@ -1,0 +1,1 @@
+"""Policies on this machine: any causal language model of transformers, batched over rollouts."""

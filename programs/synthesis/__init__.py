@@ -1,0 +1,1 @@
+"""Filling the holes of sketches: policies write turns, the interpreter answers, budgets are kept here."""
