@@ -1,0 +1,133 @@
+"""What filling a sketch once gives: a `Rollout`, which ends in an outcome with a reason, never in an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from genevolve.programs.policies.protocol import Dialogue, Emission, Limits
+
+if TYPE_CHECKING:
+    from genevolve.grammar.diff import ProgramDiff
+    from genevolve.interpreter.session import Observation, Session
+    from genevolve.programs.program import Program
+
+SCHEMA = "genevolve.rollout/1"
+
+
+class Outcome(Enum):
+    """How a rollout ended. `value` is its name in messages and records."""
+
+    FILLED = "filled"
+    TURNS = "out of turns"
+    CALLS = "out of calls"
+    TIME = "out of time"
+    TOKENS = "out of tokens"
+    GARBAGE = "garbage"
+    REPEATS = "repeats itself"
+    POLICY_FAILED = "policy failed"
+    PROGRAM_FAILED = "program failed"  # a statement of the author's failed when it was executed
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one rollout may spend; kept outside of the policy.
+
+    Attributes:
+        turns: Model turns (METHOD §1: 11).
+        calls: Tool calls, those of the author's statements included (METHOD §1: 10); the machine's own limit if smaller.
+        seconds: Wall time from the start of the batch; None is no limit.
+        tokens: What the policy may write in all turns together; None is no limit. A policy that does not count its
+            tokens is charged one for four characters.
+        patience: Turns in a row that bring nothing readable, and times that one thing is tried again, before it ends.
+        characters: What is read of one turn; a longer one is endless text.
+        turn: What one turn may cost, and how it is sampled.
+    """
+
+    turns: int = 11
+    calls: int = 10
+    seconds: float | None = 600.0
+    tokens: int | None = 30_000
+    patience: int = 3
+    characters: int = 65_536
+    turn: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """One turn of the policy.
+
+    Attributes:
+        emission: What it wrote, with its tokens when the policy records them.
+        hole: Which hole it was filling: the number of the statement in the sketch, from 0.
+        statements: What became part of the program, formatted, in order.
+        observations: What each executed statement showed, the refused one included (it comes last).
+        refused: Why something was refused, as the policy was told; empty when nothing was.
+    """
+
+    emission: Emission
+    hole: int
+    statements: tuple[str, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a rollout spent. `prompt_tokens` is None when the policy does not count what it reads."""
+
+    turns: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    prompt_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One attempt at a sketch.
+
+    Attributes:
+        sketch: What was to be filled.
+        seed: The seed of its dialogue.
+        outcome: How it ended.
+        reason: Why, in a sentence.
+        dialogue: All messages, from the system message to the last turn.
+        turns: The policy's turns in order.
+        program: The filled program: formatted, checked, without holes; None unless the outcome is FILLED.
+        partial: The text written so far, whatever the outcome.
+        session: The growing program with all that it observed; `await session.finish(render=True)` gives its picture.
+            None only where the sketch could not be begun.
+        cost: What it spent.
+        guide: The decision guide that the policy was shown, if any.
+    """
+
+    sketch: Program
+    seed: int
+    outcome: Outcome
+    reason: str
+    dialogue: Dialogue
+    turns: tuple[TurnRecord, ...] = ()
+    program: Program | None = None
+    partial: str = ""
+    session: Session | None = field(default=None, compare=False)
+    cost: Cost = field(default_factory=Cost)
+    guide: str | None = None
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is a program."""
+        return self.program is not None
+
+    @cached_property
+    def diff(self) -> ProgramDiff:
+        """What the policy added to the sketch (to what is there so far when it was not filled)."""
+        raise NotImplementedError
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """As plain JSON data: dialogue, turns with their tokens, outcome; one line of a trajectory file."""
+        raise NotImplementedError
