@@ -10,41 +10,24 @@ never stand in these files: they come from the environment or from `.env` beside
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.grammar.suggest import closest, did_you_mean, listed
 from genevolve.interpreter.budget import Budget
+from genevolve.interpreter.config_values import Setting, convert
 from genevolve.interpreter.keys import Secrets, read_services
-from genevolve.interpreter.mcp.settings import McpServer, McpSettings, parse_servers
+from genevolve.interpreter.mcp.settings import McpServer, McpSettings
 from genevolve.interpreter.redact import is_secret_name
 
 FILE_NAME = "genevolve.toml"
 PREFIX = "GENEVOLVE_"
 MAX_FILE_BYTES = 1024 * 1024
-MAX_NUMBER = 1_000_000_000
 _OTHER_VARIABLES = frozenset({"GENEVOLVE_CONFIG", "GENEVOLVE_DEBUG"})
-_BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]i?)?B?", re.IGNORECASE)
-_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
-
-Kind: TypeAlias = Literal[
-    "text", "texts", "bool", "int", "seconds", "bytes", "money", "path", "paths", "prices", "model", "comfyui", "mcp"
-]  # fmt: skip
-
-
-class Setting(NamedTuple):
-    """One setting: what it takes, from where its numbers start, whether "none" is allowed, what it is for."""
-
-    kind: Kind
-    doc: str
-    least: float = 0
-    optional: bool = False
-
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
@@ -76,6 +59,18 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "render.timeout": Setting("seconds", "seconds that a remote picture may take", least=0.001),
         "render.retries": Setting("int", "how often a remote picture that failed is tried again"),
         "render.comfyui": Setting("comfyui", "the workflow of the comfyui renderer and its named inputs"),
+        "judge.judge": Setting(
+            "model", 'who judges pictures: "inspector", "kscore:<model>", "wise:<model>", …'
+        ),
+        "judge.rpm": Setting("seconds", "requests a minute to the judging model", least=0.01, optional=True),
+        "judge.timeout": Setting("seconds", "seconds that one request to it may take", least=0.001),
+        "judge.retries": Setting("int", "how often a request to it that failed is tried again"),
+        "judge.repairs": Setting(
+            "int", "how often an answer of a wrong form is sent back with what is wrong"
+        ),
+        "judge.side": Setting("int", "longest side of the pictures that it is sent, in pixels", least=64),
+        "judge.input_price": Setting("money", "money for a million tokens that it reads"),
+        "judge.output_price": Setting("money", "money for a million tokens that it writes"),
         "skills.folders": Setting("paths", "folders of your own skills"),
         "skills.override": Setting("bool", "whether your skill may replace one of the same name"),
         "budget.calls": Setting("int", "tool calls of one run"),
@@ -152,6 +147,19 @@ class RenderSettings(NamedTuple):
     comfyui: Mapping[str, object] = MappingProxyType({})
 
 
+class JudgeSettings(NamedTuple):
+    """`[judge]`: who judges, as `judges.catalog` takes it, and how models that judge are asked and priced."""
+
+    judge: str = "inspector"
+    rpm: float | None = None
+    timeout: float = 180.0
+    retries: int = 3
+    repairs: int = 2
+    side: int = 1024
+    input_price: float = 0.0
+    output_price: float = 0.0
+
+
 class SkillSettings(NamedTuple):
     """`[skills]`: skills of the user's own."""
 
@@ -218,6 +226,7 @@ class Config:
     search: SearchSettings = field(default_factory=SearchSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
     skills: SkillSettings = field(default_factory=SkillSettings)
     budget: Budget = field(default_factory=Budget)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -394,7 +403,7 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
     return found
 
 
-# ---- values ------------------------------------------------------------------------------------------
+# ---- layers ----------------------------------------------------------------------------------------------
 
 
 def _merge(
@@ -409,159 +418,10 @@ def _merge(
         setting = SETTINGS[name]
         where = f"{origin}: {variable_of(name) if origin == 'the environment' else name}"
         try:
-            values[name] = _convert(value, setting, folder)
+            values[name] = convert(value, setting, folder)
         except ValueError as error:
             raise ConfigurationError(f"{where}: {error}") from error
         origins[name] = origin
-
-
-def _convert(value: object, setting: Setting, folder: Path) -> object:
-    if isinstance(value, Path):
-        value = [value] if setting.kind == "paths" else str(value)
-    if setting.optional and isinstance(value, str) and value.strip().lower() == "none":
-        return None
-    match setting.kind:
-        case "text":
-            return _text(value)
-        case "bool":
-            return _bool(value)
-        case "path":
-            return _path(_text(value), folder)
-        case "model":
-            return _model(_text(value), folder)
-        case "paths":
-            return _paths(value, folder)
-        case "texts":
-            return _texts(value)
-        case "bytes":
-            return _bytes(value, setting)
-        case "prices":
-            return _prices(value)
-        case "comfyui" | "mcp":
-            return (_comfyui if setting.kind == "comfyui" else parse_servers)(value, folder)
-        case _:
-            return _number(value, setting)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("expected a text that is not empty")
-    if "\0" in value:
-        raise ValueError("a text cannot hold a NUL character")
-    return value.strip()
-
-
-def _bool(value: object) -> bool:
-    words = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-    }
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    raise ValueError("expected true or false")
-
-
-def _path(text: str, folder: Path) -> Path:
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"there is no such home folder: {text}") from error
-    return Path(os.path.normpath(folder / path))
-
-
-def _model(text: str, folder: Path) -> str:
-    """A name or `kind:name`; a name that is a folder beside the configuration becomes an absolute path."""
-    if "://" in text:  # the address of a service: what follows its last colon is a port
-        return text
-    kind, colon, name = text.rpartition(":")
-    if name.startswith(("./", "../", "~")) or (len(name) > 1 and (folder / name).is_dir()):
-        return f"{kind}{colon}{_path(name, folder)}"
-    return text
-
-
-def _paths(value: object, folder: Path) -> tuple[Path, ...]:
-    if isinstance(value, str):
-        value = [part for part in value.split(os.pathsep) if part.strip()]
-    if not isinstance(value, list | tuple):
-        raise ValueError("expected a list of folders")
-    return tuple(dict.fromkeys(_path(_text(str(v) if isinstance(v, Path) else v), folder) for v in value))
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [part for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple):
-        raise ValueError("expected a list of texts")
-    return tuple(dict.fromkeys(_text(v) for v in value))
-
-
-def _bytes(value: object, setting: Setting) -> int:
-    if isinstance(value, str):
-        match = _BYTES.fullmatch(value.strip())
-        if match is None:
-            raise ValueError('expected a size such as 1048576 or "512 MiB"')
-        unit = (match[2] or "").lower()
-        base = 1024 if unit.endswith("i") else 1000
-        value = int(float(match[1]) * base ** _POWERS.get(unit[:1], 0))
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError('expected a size such as 1048576 or "512 MiB"')
-    if value < setting.least:
-        raise ValueError(f"expected at least {setting.least:,} bytes")
-    return value
-
-
-def _number(value: object, setting: Setting) -> int | float:
-    whole = setting.kind == "int"
-    kind = "a whole number" if whole else "a number"
-    if isinstance(value, str):
-        try:
-            value = int(value) if whole else float(value)
-        except ValueError:
-            raise ValueError(f"expected {kind}") from None
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise ValueError(f"expected {kind} or 'none'" if setting.optional else f"expected {kind}")
-    if not setting.least <= value <= MAX_NUMBER:  # refuses NaN, too
-        raise ValueError(f"expected {kind} from {setting.least:g} to {MAX_NUMBER:,}")
-    return value if whole else float(value)
-
-
-def _prices(value: object) -> Mapping[str, float]:
-    if isinstance(value, str):
-        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-        if not all(equals for _, equals, _ in pairs):
-            raise ValueError("expected prices such as search=0.01,image_search=0.02")
-        value = {name.strip(): price.strip() for name, _, price in pairs}
-    if not isinstance(value, Mapping):
-        raise ValueError("expected a table of tools and prices")
-    price = Setting("money", "")
-    try:
-        return MappingProxyType({str(tool): float(_number(v, price)) for tool, v in value.items()})
-    except ValueError as error:
-        raise ValueError(f"prices: {error}") from error
-
-
-def _comfyui(value: object, folder: Path) -> Mapping[str, object]:
-    """Only the shape is checked here; the renderer checks the places against the workflow."""
-    if not isinstance(value, Mapping):
-        raise ValueError("expected a table with workflow, inputs, output and url")
-    known = ("workflow", "inputs", "output", "url")
-    for name in value:
-        if name not in known:
-            raise ValueError(f"unknown setting {name}{did_you_mean(closest(str(name), known))}")
-    table = {str(name): given for name, given in value.items()}
-    if "workflow" in table:
-        table["workflow"] = _path(_text(table["workflow"]), folder)
-    if not isinstance(table.get("inputs", {}), Mapping):
-        raise ValueError('inputs: expected a table such as { prompt = "6.text", seed = "3.seed" }')
-    return MappingProxyType(table)
 
 
 # ---- the result --------------------------------------------------------------------------------------
@@ -586,6 +446,7 @@ def _build(
         search=SearchSettings(**section("search")),
         fetch=FetchSettings(**section("fetch")),
         render=RenderSettings(**section("render")),
+        judge=JudgeSettings(**section("judge")),
         skills=SkillSettings(**section("skills")),
         budget=Budget(**section("budget")),
         cache=CacheSettings(**section("cache")),
