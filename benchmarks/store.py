@@ -19,7 +19,6 @@ measured; everything after that is the store's own. PYTHON is one that has lance
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -29,9 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "experience_store"))
-from experience_samples import experience
+from bulk_samples import NAME, Given, fill, sample
 from store_others import milliseconds
 
-from genevolve.experience_store.experience import canonical
-from genevolve.experience_store.records import put_vector, request_key
 from genevolve.experience_store.store import ExperienceStore
 
 Vectors = NDArray[np.float32]
@@ -51,7 +46,6 @@ Vectors = NDArray[np.float32]
 RESULTS = Path(__file__).parent / "results" / "store.json"
 DIMENSION = 384
 QUERIES, FRESH = 500, 200
-_NAME = "requestnumber"
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -99,89 +93,12 @@ def nearest(stored: Vectors, queries: Vectors) -> NDArray[np.int64]:
     return found
 
 
-@dataclass
-class Given:
-    """An embedder whose vectors are given: a request is the number of its row."""
-
-    rows: Vectors
-    name: str = "given:1"
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """The rows of the requests; anything else gets a fixed direction."""
-        found = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-        for place, text in enumerate(texts):
-            number = text.partition(_NAME)[2]
-            if number.isdigit():
-                found[place] = self.rows[int(number)]
-            else:
-                found[place, len(text) % DIMENSION] = 1.0
-        return found
-
-    embed_queries = embed
-
-
-def sample(number: int) -> Any:
-    """A well-formed experience whose request is a number."""
-    return experience(number % 5, request=f"a picture of {_NAME}{number}")
-
-
-def fill(folder: Path, vectors: Vectors, embedder: Given) -> None:
-    """A store with these vectors, written straight into its tables; the first one goes through the front door."""
-    with ExperienceStore.open(folder, embedder=embedder, capacity=None) as store:
-        assert store.add(sample(0)).status == "added"
-    mark = 987654321987
-    template = replace(experience(1, request=f"a picture of {_NAME}{mark}"), embedder=embedder.name)
-    body = canonical(template.to_dict())
-    data = template.to_dict()
-    del data["embedder"]
-    named = canonical(data)
-    connection = sqlite3.connect(folder / "experiences.sqlite", isolation_level=None)
-    connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000;")
-    for begin in range(1, len(vectors), 20_000):
-        connection.execute("BEGIN IMMEDIATE")
-        for number in range(begin, min(begin + 20_000, len(vectors))):
-            identity = hashlib.sha256(named.replace(str(mark), str(number)).encode()).hexdigest()
-            packed = zlib.compress(body.replace(str(mark), str(number)).encode(), 1)
-            request = f"a picture of {_NAME}{number}"
-            row = (
-                number + 1,
-                identity,
-                1,
-                number + 1,
-                request_key(request),
-                request,
-                template.gap,
-                template.category,
-            )
-            rest = (
-                "\ntext_rendering\n",
-                "S4",
-                template.judge,
-                template.policy,
-                1,
-                template.created,
-                1,
-                packed,
-            )
-            connection.execute(f"INSERT INTO experiences VALUES ({','.join('?' * 16)})", row + rest)
-            connection.execute(
-                "INSERT INTO changes (generation, seq, live) VALUES (?, ?, 1)", (number + 1, number + 1)
-            )
-            put_vector(connection, 1, number + 1, vectors[number])
-        connection.execute("COMMIT")
-    count = len(vectors)
-    connection.execute("UPDATE state SET generation = ?, live = ?, arrivals = ?", (count, count, count))
-    connection.execute("DELETE FROM index_file")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    connection.close()
-
-
 def recall(
     store: ExperienceStore, queries: Vectors, truth: NDArray[np.int64]
 ) -> tuple[dict[str, float], float]:
     """Times of lookups, and the share that found the nearest."""
     times, hits = milliseconds(lambda q: store.search_vector(q, gate=-1.0)[0], list(queries))
-    found = [int(h.experience.request.partition(_NAME)[2]) for h in hits]
+    found = [int(h.experience.request.partition(NAME)[2]) for h in hits]
     return times, round(float(np.mean(np.asarray(found) == truth)), 4)
 
 

@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 class Adding(Core):
     """The part of a store that lets experiences in."""
 
-    def _add_batch(self, experiences: Sequence[Experience]) -> list[AddResult]:
+    def _add_batch(self, experiences: Sequence[Experience], again: bool) -> list[AddResult]:
         """Add as many of these as one turn allows, at least one."""
         refusals = [inspect(e) for e in experiences]
         good = [e for e, refused in zip(experiences, refusals, strict=True) if refused is None]
@@ -44,7 +44,7 @@ class Adding(Core):
         ]
         if good:
             self._adopt()
-        return self._retried(lambda: self._write_batch(prepared))
+        return self._retried(lambda: self._write_batch(prepared, again))
 
     def _adopt(self) -> None:
         """Make the model that of the store, if the store has none yet."""
@@ -73,7 +73,7 @@ class Adding(Core):
                 live.refresh(connection, now)
 
     def _write_batch(
-        self, prepared: Sequence[tuple[Experience, Refused | None, Vectors | None]]
+        self, prepared: Sequence[tuple[Experience, Refused | None, Vectors | None]], again: bool
     ) -> list[AddResult]:
         results: list[AddResult] = []
         fresh: list[tuple[int, Vectors]] = []
@@ -84,6 +84,10 @@ class Adding(Core):
                     code = refused.code if refused is not None else "unknown"
                     records.count(connection, f"refused.{code}")
                     results.append(AddResult("refused", experience.id, refusal=refused))
+                elif not again and records.departed(connection, experience.id):
+                    records.count(connection, "known")
+                    generation = records.state(connection).generation
+                    results.append(AddResult("known", experience.id, generation))
                 else:
                     results.append(self._add_one(connection, experience, vector, fresh))
                 if time.perf_counter() - began > _TURN:
@@ -135,6 +139,7 @@ class Adding(Core):
             records.count(connection, "merged")
             connection.execute("UPDATE experiences SET seen = seen + 1 WHERE id = ?", (merged.other,))
             if not merged.replaces:
+                records.depart(connection, experience.id, merged.other)
                 return AddResult("merged", merged.other, now.generation)
         generation = records.advance(connection)
         if merged is not None:
@@ -142,6 +147,7 @@ class Adding(Core):
                 "SELECT seq, seen FROM experiences WHERE id = ?", (merged.other,)
             ).fetchone()
             records.flip(connection, [seq], False, generation)
+            records.depart(connection, merged.other, experience.id)
             replaced = merged.other
         if removed is None:
             named = replace(experience, embedder=self._space.name or "")
@@ -176,7 +182,8 @@ class _View:
         """Stored experiences whose requests are at least so similar, nearest first."""
         k = 4
         while True:
-            found = nearest(self._connection, self._index, self._fetch, self._vector, k)
+            # Near duplicates are in the nearest cells; that nothing is as near is what usually is found.
+            found = nearest(self._connection, self._index, self._fetch, self._vector, k, sure=-1.0)
             for near in found[k // 4 if k > 4 else 0 :]:
                 if near.similarity < minimum:
                     return

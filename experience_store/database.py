@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from genevolve.experience_store import schema
+from genevolve.experience_store import pending, schema
+from genevolve.experience_store.checkpoints import LONGEST, Checkpointer
 from genevolve.grammar.errors import StorageError
 
 BUSY_SECONDS = 60.0
@@ -34,11 +35,13 @@ class Database:
         self.durable = durable
         self.longest_write = 0.0
         """Seconds of the longest transaction that held the write lock."""
+        self._last = 0.0
         self.writing = False
         """Whether a transaction of this object's has the write lock now: what it reads may yet be taken back."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
+        self._log = Checkpointer(self.path)
 
     def create(self) -> None:
         """Make the file and its tables where they are missing, and bring the tables up to date."""
@@ -55,6 +58,9 @@ class Database:
                 return
             connection.execute("BEGIN")
             try:
+                waiting = pending.waiting(connection)
+                if waiting is not None:
+                    pending.views(connection, *waiting)
                 yield connection
             finally:
                 with suppress(sqlite3.Error):
@@ -62,17 +68,20 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction under the write lock: all of it happens, or nothing. Keep it short."""
+        """A transaction under the write lock: all of it happens, or nothing. Keep it short.
+
+        A rollback that somebody switched and did not finish is finished first, in transactions of its own.
+        """
         if self.read_only:
             raise StorageError(f"the experience store {self.folder} is open for reading only")
         with self._lock, self._translated("written"):
             connection = self._connected()
-            connection.execute("BEGIN IMMEDIATE")
-            began = time.perf_counter()
+            began = self._begin(connection)
             self.writing = True
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._log.committed(connection.total_changes)
             except BaseException:
                 if connection.in_transaction:
                     with suppress(sqlite3.Error):
@@ -80,7 +89,39 @@ class Database:
                 raise
             finally:
                 self.writing = False
-                self.longest_write = max(self.longest_write, time.perf_counter() - began)
+                self._held(began)
+
+    def pause(self) -> None:
+        """Leave the lock to others for as long as the last transaction had it.
+
+        Between the parts of a long piece of work: who waits for SQLite's lock asks now and then whether it is free,
+        and would not get it for seconds.
+        """
+        time.sleep(min(self._last, 0.1))
+
+    def _held(self, began: float) -> None:
+        self._last = time.perf_counter() - began
+        self.longest_write = max(self.longest_write, self._last)
+
+    def _begin(self, connection: sqlite3.Connection) -> float:
+        """Begin to write. Returns since when the lock is held."""
+        while True:
+            connection.execute("BEGIN IMMEDIATE")
+            began = time.perf_counter()
+            try:
+                waiting = pending.waiting(connection)
+                if waiting is None:
+                    return began
+                pending.move(connection, *waiting)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                raise
+            self._log.committed(connection.total_changes)
+            self._held(began)
+            self.pause()
 
     def backup(self, target: Path) -> None:
         """Copy the database as it is now into a new file, while others go on writing."""
@@ -109,6 +150,7 @@ class Database:
         """Close the connection; it opens again when it is used."""
         with self._lock:
             if self._connection is not None and self._pid == os.getpid():
+                self._log.wait()
                 with suppress(sqlite3.Error):
                     self._connection.close()
             self._connection = None
@@ -127,6 +169,7 @@ class Database:
             connection.close()
             raise
         self._connection = connection
+        self._log.begin()
         return connection
 
     def _open(self) -> sqlite3.Connection:
@@ -181,6 +224,7 @@ class Database:
         _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST}")
 
     @contextmanager
     def _translated(self, purpose: str) -> Iterator[None]:

@@ -5,8 +5,9 @@
         report = import_experiences(store, Path("theirs.parquet"))
 
 An import looks at every row, adds each good one, whole or not at all, and reports the others by place and
-reason. Rows that the store has are known by their ids, so an import that was interrupted is simply begun again, and
-one that is repeated changes nothing. Texts in a row never become paths: pictures are named, not opened.
+reason. Rows that the store has, or had and gave up for others, are known by their ids, so an import that was
+interrupted is simply begun again, and one that is repeated changes nothing, also where the capacity could not hold all
+of it. Texts in a row never become paths: pictures are named, not opened.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ Progress: TypeAlias = Callable[[int], None]
 class Target(Protocol):
     """What an import needs of a store."""
 
-    def add_many(self, experiences: Sequence[Experience]) -> list[AddResult]:
-        """Store each experience, or say why not; results in the same order."""
+    def add_many(self, experiences: Sequence[Experience], *, again: bool = True) -> list[AddResult]:
+        """Store each experience, or say why not; results in the same order. See `ExperienceStore.add_many`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class ImportReport:
     Attributes:
         rows: How many were read.
         added: How many are new in the store.
-        known: How many the store had already.
+        known: How many the store has, or had and gave up (see `ExperienceStore.add_many`).
         merged: How many were nearly the same as one that the store had.
         refused: How many rows were not stored, by code.
         evicted: How many stored experiences went to keep the capacity.
@@ -353,15 +354,13 @@ def _experience_of(row: Row, report: ImportReport) -> Experience | None:
         return Experience.from_dict(row.data)
     except AuthorError as error:
         report.skip(row.where, "invalid", str(error))
-    except OverflowError:
-        report.skip(row.where, "invalid", "a number in it is too large")
     return None
 
 
 def _add(store: Target, waiting: Sequence[tuple[str, Experience]], report: ImportReport) -> None:
     if not waiting:
         return
-    results = store.add_many([experience for _, experience in waiting])
+    results = store.add_many([experience for _, experience in waiting], again=False)
     for (where, _), result in zip(waiting, results, strict=True):
         report.evicted += len(result.evicted)
         if result.refusal is not None:

@@ -229,11 +229,16 @@ def canonical(data: object) -> str:
 
 
 def program_digest(source: str) -> str:
-    """SHA-256 of a program's formatted text in hex, as `Program.digest`; of the text itself when that is broken."""
+    """SHA-256 of a program's formatted text in hex, as `Program.digest`; of the text itself when that is broken.
+
+    Raises:
+        AuthorError: the text holds half a character, so that it has no bytes to hash.
+    """
     from genevolve.grammar.formatter import format_tree
     from genevolve.grammar.parser import parse
     from genevolve.grammar.span import Source
 
+    text(source, "program.text")
     parsed = parse(Source(source, "<experience>"))
     broken = any(d.severity.name == "ERROR" for d in parsed.diagnostics)
     shown = source if broken else format_tree(parsed.tree)

@@ -190,8 +190,10 @@ class LiveIndex:
     def _follow(self, connection: sqlite3.Connection, index: VectorIndex, now: State) -> None:
         """Do to the index what was done to the database since."""
         waiting: dict[int, None] = {}
+        # By generation first, which is the same order: for "ORDER BY n" alone SQLite reads the whole log (40 ms of a
+        # million), since the index on generations does not give that order.
         changes = connection.execute(
-            "SELECT seq, live FROM changes WHERE generation > ? ORDER BY n", (index.generation,)
+            "SELECT seq, live FROM changes WHERE generation > ? ORDER BY generation, n", (index.generation,)
         ).fetchall()
         for seq, live in changes:
             if live:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EVICTION_WINDOW = 256
 MOST_EVICTED = 1000
+_LONGEST_CHAIN = 1000
+"""Experiences that replaced one another and that are followed."""
 _MAX_BODY = 4 * 1024 * 1024
 
 
@@ -234,16 +236,42 @@ def evict(connection: sqlite3.Connection, generation: int) -> list[str]:
     while now.capacity is not None and now.live > now.capacity and len(gone) < MOST_EVICTED:
         window = max(1, min(now.capacity // 4, EVICTION_WINDOW))
         seq, identity = connection.execute(
-            "SELECT seq, id FROM (SELECT seq, id, gap, arrival FROM experiences WHERE live = 1 "
-            "ORDER BY arrival LIMIT ?) ORDER BY gap, arrival LIMIT 1",
+            # The inner part is answered by the index alone; only the one that goes is read.
+            "SELECT seq, id FROM experiences WHERE seq = (SELECT seq FROM (SELECT seq, gap, arrival FROM experiences "
+            "WHERE live = 1 ORDER BY arrival LIMIT ?) ORDER BY gap, arrival LIMIT 1)",
             (window,),
         ).fetchone()
         flip(connection, [seq], False, generation)
+        depart(connection, str(identity))
         gone.append(str(identity))
         now = state(connection)
     if gone:
         count(connection, "evicted", len(gone))
     return gone
+
+
+def depart(connection: sqlite3.Connection, identity: str, other: str | None = None) -> None:
+    """Remember that an experience was let in and went: evicted, or in favour of another that is nearly the same."""
+    connection.execute("INSERT OR REPLACE INTO departed (id, other) VALUES (?, ?)", (identity, other))
+
+
+def departed(connection: sqlite3.Connection, identity: str) -> bool:
+    """Whether adding an experience again would only repeat what was decided when it went.
+
+    It would where a nearly equal one is stored in its place, and where the capacity pushed it out and still leaves no
+    room.
+    """
+    for _ in range(_LONGEST_CHAIN):
+        row = connection.execute("SELECT other FROM departed WHERE id = ?", (identity,)).fetchone()
+        if row is None:
+            return False
+        if row[0] is None:
+            now = state(connection)
+            return now.capacity is not None and now.live >= now.capacity
+        identity = str(row[0])
+        if connection.execute("SELECT 1 FROM experiences WHERE id = ? AND live = 1", (identity,)).fetchone():
+            return True
+    return False
 
 
 def count(connection: sqlite3.Connection, name: str, n: int = 1) -> None:

@@ -16,6 +16,10 @@ from genevolve.experience_store.reports import Problem, VerifyReport
 from genevolve.grammar.errors import StorageError
 
 _COLUMNS = "seq, id, live, arrival, seen, body"
+_WAITING = (
+    "SELECT seq, live FROM rollback_rows "
+    "WHERE rollback IN (SELECT id FROM rollbacks WHERE generation IS NOT NULL)"
+)
 
 
 def recover(folder: Path) -> VerifyReport:
@@ -69,10 +73,13 @@ def _salvage(work: Path, target: Path) -> VerifyReport:
             state, problems = _state(old)
             embedders, names = _rows(old, "SELECT id, name, dimension, probe FROM embedders"), []
             saved = []
-            for row in _experiences(old, problems):
-                saved.append(row)
+            # What a rollback that was not finished says of them (see `pending`) counts more than what they say.
+            marks = dict(_rows(old, _WAITING))
+            for seq, identity, live, *rest in _experiences(old, problems):
+                saved.append((seq, identity, marks.get(seq, live), *rest))
             vectors = {seq: _vector(old, records.vector_key(state[1], seq)) for seq, *_ in saved}
             names = _rows(old, "SELECT name, n FROM counters")
+            departed = _rows(old, "SELECT n, id, other FROM departed")
     except sqlite3.Error as error:
         raise StorageError(
             f"nothing can be read of the damaged database ({error}); restore a backup"
@@ -84,8 +91,9 @@ def _salvage(work: Path, target: Path) -> VerifyReport:
         new.execute("BEGIN")
         new.executemany("INSERT INTO embedders VALUES (?, ?, ?, ?)", embedders)
         new.executemany("INSERT OR IGNORE INTO counters VALUES (?, ?)", names)
+        new.executemany("INSERT OR IGNORE INTO departed VALUES (?, ?, ?)", departed)
         known = any(e[0] == state[1] for e in embedders)
-        live = _write(new, saved, vectors if known else {})
+        live = _write(new, saved, vectors if known else {}, state[1])
         generation = state[2] + 1
         new.execute(
             "INSERT INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
@@ -115,12 +123,22 @@ def _salvage(work: Path, target: Path) -> VerifyReport:
 def _state(old: sqlite3.Connection) -> tuple[tuple[str, int, int, int | None], list[Problem]]:
     """Store, model, generation and capacity; new ones where they cannot be read."""
     rows = _rows(old, "SELECT store, embedder, generation, capacity FROM state")
-    if rows:
+    if rows and _is_state(rows[0]):
         return (str(rows[0][0]), int(rows[0][1]), int(rows[0][2]), rows[0][3]), []
     newest = _rows(old, "SELECT max(id) FROM embedders")
     embedder = int(newest[0][0] or 0) if newest else 0
     why = Problem("count", "the state of the store is lost; it has a new name and no capacity", True)
     return (uuid.uuid4().hex, embedder, 0, None), [why]
+
+
+def _is_state(row: tuple[object, ...]) -> bool:
+    store, embedder, generation, capacity = row
+    return (
+        isinstance(store, str)
+        and isinstance(embedder, int)
+        and isinstance(generation, int)
+        and (capacity is None or (isinstance(capacity, int) and capacity > 0))
+    )
 
 
 def _rows(old: sqlite3.Connection, query: str) -> list[tuple]:  # type: ignore[type-arg]  # as sqlite3 gives them
@@ -134,7 +152,9 @@ def _experiences(
 ) -> Iterator[tuple[int, str, int, int, int, Experience]]:
     """Every row that can be read and proves itself, found by number, since a scan ends at the first bad page."""
     highest = _rows(old, "SELECT seq FROM sqlite_sequence WHERE name = 'experiences'")
-    last = int(highest[0][0]) if highest else _probed(old)
+    # A page of zeros reads as rows of nothing.
+    known = highest[0][0] if highest else None
+    last = known if isinstance(known, int) and 0 <= known < 2**40 else _probed(old)
     for begin in range(1, last + 1, 256):
         for seq in _present(old, begin, begin + 256):
             row = _rows(old, f"SELECT {_COLUMNS} FROM experiences WHERE seq = {seq:d}")  # noqa: S608  # our number
@@ -173,8 +193,9 @@ def _write(
     new: sqlite3.Connection,
     saved: list[tuple[int, str, int, int, int, Experience]],
     vectors: dict[int, tuple[int, bytes] | None],
+    embedder: int,
 ) -> int:
-    """Write the saved rows. Returns how many are live."""
+    """Write the saved rows, with their vectors of one model. Returns how many are live."""
     count = 0
     for seq, identity, live, arrival, seen, e in saved:
         new.execute(
@@ -202,7 +223,6 @@ def _write(
         count += live
         vector = vectors.get(seq)
         if vector is not None:
-            embedder = new.execute("SELECT max(id) FROM embedders").fetchone()[0]
             new.execute("INSERT INTO vectors VALUES (?, ?, ?)", (records.vector_key(embedder, seq), *vector))
     return count
 

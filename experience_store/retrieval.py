@@ -47,20 +47,26 @@ def nearest(
     vector: Vectors,
     k: int,
     exclude_key: str | None = None,
+    *,
+    sure: float = GATE,
 ) -> list[Near]:
     """The k live experiences nearest to a unit vector (d,), nearest first.
 
     Of equally near ones (one request may have taught several things) the larger gap comes first, then the newer.
-    What `exclude_key` names is left out: that is leave-one-out.
+    What `exclude_key` names is left out: that is leave-one-out. An index with cells is searched in more of them when
+    the nearest one found is below `sure`: then the cells next to the query were the wrong ones, or nothing is near.
     """
     known: dict[int, Near | None] = {}
     found: list[Near] = []
-    for seqs in index.candidates(vector, k + (_FLAT if index.kind == "flat" else _CELLS)):
-        fresh = [s for s in seqs if s not in known]
-        known |= dict.fromkeys(fresh)
-        known |= {n.seq: n for n in _described(connection, fresh, fetch, vector, exclude_key)}
-        found = sorted((n for n in known.values() if n is not None), key=_rank)
-        if len(found) > k and found[k - 1].similarity - found[-1].similarity > TIE:
+    for wider in (False, True):
+        for seqs in index.candidates(vector, k + (_FLAT if index.kind == "flat" else _CELLS), wider=wider):
+            fresh = [s for s in seqs if s not in known]
+            known |= dict.fromkeys(fresh)
+            known |= {n.seq: n for n in _described(connection, fresh, fetch, vector, exclude_key)}
+            found = sorted((n for n in known.values() if n is not None), key=_rank)
+            if len(found) > k and found[k - 1].similarity - found[-1].similarity > TIE:
+                break
+        if index.kind == "flat" or (found and found[0].similarity >= sure):
             break
     return found[:k]
 

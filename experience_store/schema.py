@@ -77,6 +77,19 @@ MIGRATIONS = (
             "empty INTEGER NOT NULL, histogram TEXT NOT NULL, PRIMARY KEY (run, embedder, gate))",
         ),
     ),
+    Migration(
+        "0003-rollbacks-in-parts",
+        (
+            "CREATE TABLE rollbacks (id INTEGER PRIMARY KEY AUTOINCREMENT, target INTEGER NOT NULL, "
+            "touched REAL NOT NULL, delta INTEGER NOT NULL, generation INTEGER)",
+            "CREATE TABLE rollback_rows (rollback INTEGER NOT NULL, seq INTEGER NOT NULL, "
+            "live INTEGER NOT NULL, PRIMARY KEY (rollback, seq)) WITHOUT ROWID",
+        ),
+    ),
+    Migration(
+        "0004-what-went",
+        ("CREATE TABLE departed (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, other TEXT)",),
+    ),
 )
 """In the order in which they run. What was released is never changed; a new form is a new migration."""
 

@@ -36,6 +36,7 @@ from genevolve.experience_store.reports import (
     VerifyReport,
 )
 from genevolve.experience_store.retrieval import GATE, TIE, Hit, Near, nearest
+from genevolve.experience_store.rollback import rollback
 from genevolve.experience_store.space import Space
 from genevolve.experience_store.verifying import verify
 from genevolve.grammar.errors import AuthorError, ConfigurationError, StorageError
@@ -181,12 +182,24 @@ class ExperienceStore(Adding):
         return self.add_many([experience])[0]
 
     def add_many(
-        self, experiences: Sequence[Experience], *, progress: Callable[[int, int], None] | None = None
+        self,
+        experiences: Sequence[Experience],
+        *,
+        again: bool = True,
+        progress: Callable[[int, int], None] | None = None,
     ) -> builtins.list[AddResult]:
-        """Add experiences, a few in each transaction; results in the same order. `progress` gets (done, all)."""
+        """Add experiences, a few in each transaction; results in the same order.
+
+        Args:
+            experiences: What to add.
+            again: Let in what the store had and gave up. False leaves it out as "known" where it was evicted and
+                there is no more room than then, or where a nearly equal one is stored in its place: for rows of a
+                file, which may have been here before.
+            progress: Gets (done, all).
+        """
         results: builtins.list[AddResult] = []
         while len(results) < len(experiences):
-            results += self._add_batch(experiences[len(results) : len(results) + BATCH])
+            results += self._add_batch(experiences[len(results) : len(results) + BATCH], again)
             if progress is not None:
                 progress(len(results), len(experiences))
         return results
@@ -383,8 +396,8 @@ class ExperienceStore(Adding):
         Raises:
             AuthorError: there is no such generation or snapshot, or compacting has removed it.
         """
-        with self._writing() as connection:
-            return upkeep.rollback(connection, generation)
+        self._refuse_closed()
+        return rollback(self._database, generation)
 
     def compact(self) -> int:
         """Forget what is older than the oldest snapshot, give the room back, and make the index anew.

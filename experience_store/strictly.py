@@ -53,7 +53,10 @@ def number(data: object, where: str) -> float:
     """A finite number."""
     if isinstance(data, bool) or not isinstance(data, int | float):
         raise AuthorError(f"{where} is {kind(data)}; it should be a number")
-    value = float(data)
+    try:
+        value = float(data)
+    except OverflowError as error:
+        raise AuthorError(f"{where} is a number that is too large") from error
     if not math.isfinite(value):
         raise AuthorError(f"{where} is not a finite number")
     return value

@@ -17,9 +17,9 @@ from genevolve.experience_store.database import NAME, Database
 from genevolve.experience_store.index import VectorIndex
 from genevolve.experience_store.live import LiveIndex, tidy, vector_path
 from genevolve.experience_store.records import State
-from genevolve.experience_store.reports import Change, Distributions, StoreStats
+from genevolve.experience_store.reports import Distributions, StoreStats
 from genevolve.experience_store.space import Space
-from genevolve.grammar.errors import AuthorError, StorageError
+from genevolve.grammar.errors import StorageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,44 +150,7 @@ def _forget_vectors(database: Database, keep: int) -> None:
             connection.execute("DELETE FROM embedders WHERE id != ?", (keep,))
 
 
-# ---- generations ----
-
-
-def rollback(connection: sqlite3.Connection, target: int | str) -> Change:
-    """See `ExperienceStore.rollback`."""
-    now = records.state(connection)
-    generation = _generation(connection, target)
-    if not now.history <= generation <= now.generation:
-        raise AuthorError(
-            f"there is no generation {generation} to roll back to; "
-            f"the store has generations {now.history} to {now.generation}"
-        )
-    rows = connection.execute(
-        "SELECT e.seq, e.id, e.live, (SELECT c.live FROM changes c WHERE c.seq = e.seq AND c.generation <= ? "
-        "ORDER BY c.n DESC LIMIT 1) FROM experiences e "
-        "WHERE e.seq IN (SELECT seq FROM changes WHERE generation > ?) ORDER BY e.seq",
-        (generation, generation),
-    ).fetchall()
-    different = [
-        (seq, identity, bool(then)) for seq, identity, live, then in rows if bool(live) != bool(then)
-    ]
-    if not different:
-        return Change((), (), now.generation)
-    after = records.advance(connection)
-    records.flip(connection, [seq for seq, _, then in different if not then], False, after)
-    records.flip(connection, [seq for seq, _, then in different if then], True, after)
-    records.evict(connection, after)
-    records.count(connection, "rolled-back")
-    return Change(tuple(identity for _, identity, _ in different), (), after)
-
-
-def _generation(connection: sqlite3.Connection, target: int | str) -> int:
-    if isinstance(target, int):
-        return target
-    row = connection.execute("SELECT generation FROM snapshots WHERE name = ?", (target,)).fetchone()
-    if row is None:
-        raise AuthorError(f"there is no snapshot {target!r}")
-    return int(row[0])
+# ---- compacting, backup ----
 
 
 def compact(database: Database) -> int:

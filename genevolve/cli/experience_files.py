@@ -119,7 +119,7 @@ def _import(arguments: argparse.Namespace) -> int:
 class _Judge:
     """Takes the place of a store: applies the rules that look at an experience alone, and keeps nothing."""
 
-    def add_many(self, experiences: Sequence[Experience]) -> list[AddResult]:
+    def add_many(self, experiences: Sequence[Experience], *, again: bool = True) -> list[AddResult]:
         """What the rules say of each."""
         from genevolve.experience_store.admission import inspect
         from genevolve.experience_store.reports import AddResult

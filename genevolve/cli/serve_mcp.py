@@ -86,7 +86,10 @@ def _search(config: Config, given: Path | None) -> Search | None:
 
     def search(request: str, k: int) -> list[dict[str, object]]:
         hits = store.search(request, k=k, gate=config.experience.gate)
-        return [{"similarity": round(hit.similarity, 6), **hit.experience.to_dict()} for hit in hits]
+        return [
+            {"id": hit.experience.id, "similarity": round(hit.similarity, 6), **hit.experience.to_dict()}
+            for hit in hits
+        ]
 
     return search
 

@@ -416,11 +416,11 @@ def test_an_import_that_is_interrupted_tells_how_far_it_came(
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(experience(n).to_dict()) for n in range(80)))
     add_many, calls = ExperienceStore.add_many, []
 
-    def interrupted(store: ExperienceStore, rows: Sequence[Experience]) -> Any:
+    def interrupted(store: ExperienceStore, rows: Sequence[Experience], *, again: bool = True) -> Any:
         calls.append(rows)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return add_many(store, rows)
+        return add_many(store, rows, again=again)
 
     monkeypatch.setattr(ExperienceStore, "add_many", interrupted)
     assert call("import", "a.jsonl") == INTERRUPTED

@@ -8,7 +8,7 @@ import pytest
 from experience_samples import ADVICE, experience
 
 from genevolve.experience_store.bundle import FIELD_SLOTS, SLOTS, Bullet, Bundle, Guidance, RetrievalKey
-from genevolve.experience_store.experience import Experience, RewardParts, program_digest
+from genevolve.experience_store.experience import Experience, ProgramRecord, RewardParts, program_digest
 from genevolve.grammar.errors import AuthorError
 from genevolve.programs.program import Program
 
@@ -72,6 +72,13 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     ),
     (lambda d: d["bundle"].update(retrieval_key=None), "retrieval_key is null"),
     (lambda d: d["best"].update(reward={"total": None}), "best.reward.total is null"),
+    (lambda d: d.update(gap=10**400), "experience.gap is a number that is too large"),
+    (
+        lambda d: d["best"]["reward"].update(image=-(10**400)),
+        "best.reward.image is a number that is too large",
+    ),
+    (lambda d: d.update(step=10**400), "experience.step is a large number"),
+    (lambda d: d["best"].update(text="a\ud800"), "best.text holds half a character"),
     (lambda d: d["best"].update(picture=3), "best.picture is the number 3"),
     (lambda d: d["worst"]["reward"].update(text_accuracy_na=1), "text_accuracy_na is the number 1"),
 ]
@@ -95,6 +102,10 @@ def test_digests_are_those_of_programs() -> None:
     text = 'request   "a"\nprompt "b"'
     assert program_digest(text) == Program.parse(text).digest == program_digest(text + "\n")
     assert program_digest("request (") != program_digest("request ((")
+    with pytest.raises(AuthorError, match="half a character"):
+        program_digest('request "a\ud800"')
+    with pytest.raises(AuthorError, match="half a character"):
+        ProgramRecord.of('request "\udfff"', RewardParts(0.5))
 
 
 def test_reward_parts() -> None:

@@ -86,6 +86,37 @@ def test_importing_again_changes_nothing(tmp_path: Path, store: ExperienceStore,
     assert (store.ids(), store.generation) == before
 
 
+def test_importing_again_changes_nothing_where_the_capacity_could_not_hold_all(tmp_path: Path) -> None:
+    twins = [experience(90, request="a ship1 beside a tower2", gap=0.3 + n / 10) for n in range(3)]
+    rows = [*(experience(n, gap=0.2 + n % 7 / 10) for n in range(40)), *twins, twins[0]]
+    export_experiences(rows, tmp_path / "a.jsonl")
+    with ExperienceStore.open(
+        tmp_path / "small", embedder=PlainEmbedder(), capacity=25, durable=False
+    ) as small:
+        first = import_experiences(small, tmp_path / "a.jsonl")
+        assert (first.added, first.evicted, first.merged) == (41, 16, 2)
+
+        def everything() -> object:
+            with small._database.read() as connection:
+                rows = connection.execute(
+                    "SELECT id, live, seen, arrival FROM experiences ORDER BY id"
+                ).fetchall()
+                return rows, small.generation
+
+        before = everything()
+        for _ in range(2):
+            again = import_experiences(small, tmp_path / "a.jsonl")
+            assert (again.known, again.added, again.merged, again.evicted) == (44, 0, 0, 0)
+            assert everything() == before
+        small.set_capacity(30)  # there is room now: what had to go comes back
+        third = import_experiences(small, tmp_path / "a.jsonl")
+        assert (third.added, third.evicted, len(small)) == (5, 0, 30)
+        assert import_experiences(small, tmp_path / "a.jsonl").known == 44
+        gone = next(e for e in rows if e.id not in small.ids() and e.request != twins[0].request)
+        assert small.add(gone).status == "added"  # whoever adds one by itself means it
+        assert small.verify().problems == ()
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_goes_out_and_in(tmp_path: Path, store: ExperienceStore, name: str) -> None:
     assert export_experiences([], tmp_path / name) == 0

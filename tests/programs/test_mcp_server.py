@@ -354,6 +354,7 @@ def test_experiences_of_similar_requests(tmp_path: Path) -> None:
         assert near["similarity"] > 0.99
         assert near["request"] == "a poster of a red balloon over a harbour"
         assert near["bundle"]
+        assert re.fullmatch("[0-9a-f]{64}", near["id"])
         assert await found("a bowl of noodles") == []
         assert (await client.call_tool("search_experiences", {"request": "a", "k": 1000})).is_error
 
