@@ -6,12 +6,21 @@ best = [r for r in rollouts if r.filled]
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from genevolve.programs.policies.protocol import Policy
+from genevolve.grammar.errors import GenevolveError
+from genevolve.interpreter.blocking import blocking
+from genevolve.programs.policies.protocol import Dialogue, Emission, Policy
+from genevolve.programs.policies.quoting import one_line
+from genevolve.programs.synthesis.attempt import Attempt, Setting
+from genevolve.programs.synthesis.growth import AuthorFailed, Growth, Sketch
+from genevolve.programs.synthesis.ranking import best
 from genevolve.programs.synthesis.rollout import Bounds, Outcome, Rollout
 
 if TYPE_CHECKING:
@@ -69,12 +78,32 @@ def fill(
 
     With `keep="best"` the list has one rollout at most, as `ranking.best` chooses it.
     """
-    raise NotImplementedError
+    task = Task(program, tuple(range(seed, seed + n)), guide, dict(parameters or {}))
+    (found,) = fill_many([task], policy, machine, bounds=bounds, card=card, progress=progress, stop=stop)
+    return best(found) if keep == "best" else found
 
 
-async def afill(program: Program, policy: Policy, machine: Machine) -> list[Rollout]:
+async def afill(
+    program: Program,
+    policy: Policy,
+    machine: Machine,
+    *,
+    n: int = 1,
+    seed: int = 0,
+    bounds: Bounds | None = None,
+    guide: str | None = None,
+    parameters: Mapping[str, object] | None = None,
+    keep: Literal["all", "best"] = "all",
+    card: Card = "auto",
+    progress: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> list[Rollout]:
     """As `fill`, awaited."""
-    raise NotImplementedError
+    task = Task(program, tuple(range(seed, seed + n)), guide, dict(parameters or {}))
+    (found,) = await afill_many(
+        [task], policy, machine, bounds=bounds, card=card, progress=progress, stop=stop
+    )
+    return best(found) if keep == "best" else found
 
 
 def fill_many(
@@ -89,15 +118,196 @@ def fill_many(
 ) -> list[list[Rollout]]:
     """Fill many sketches at once: for each task its rollouts, in the order of its seeds.
 
-    Every rollout ends with an outcome; what goes wrong in one leaves the others alone.
+    Every rollout ends with an outcome; what goes wrong in one leaves the others alone. The policy acts in the thread
+    of the caller, so that Ctrl-C reaches it; in a notebook, whose loop is running, in a thread of its own.
+
+    Args:
+        tasks: The sketches.
+        policy: Who fills them.
+        machine: Where calls are executed.
+        bounds: What each rollout may spend.
+        card: Which language card the policy reads; by default the one that it asks for (its `card`), else the full one.
+        progress: Told after every round of turns.
+        stop: When it is set, what has not ended by the next round ends as stopped.
 
     Raises:
         ProgramError: A sketch has errors besides its holes, or its parameters are wrong; nothing was begun.
+        AuthorError: A sketch has no request.
         KeyboardInterrupt: Ctrl-C; nothing goes on.
     """
-    raise NotImplementedError
+    loom = _Loom(tasks, policy, machine, bounds or Bounds(), card, progress, stop)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        return blocking(_in_turns(loom))
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(loom.begin())
+            while loom.waiting:
+                emissions = loom.act()
+                runner.run(loom.advance(emissions))
+    finally:
+        loom.release()
+    return loom.rollouts()
 
 
-async def afill_many(tasks: Sequence[Task], policy: Policy, machine: Machine) -> list[list[Rollout]]:
-    """As `fill_many`, awaited; the policy acts in a thread of its own."""
-    raise NotImplementedError
+async def afill_many(
+    tasks: Sequence[Task],
+    policy: Policy,
+    machine: Machine,
+    *,
+    bounds: Bounds | None = None,
+    card: Card = "auto",
+    progress: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> list[list[Rollout]]:
+    """As `fill_many`, awaited; the policy acts in a thread of its own.
+
+    When it is cancelled, a turn that the policy is at is waited for: models cannot be stopped half way.
+    """
+    return await _in_turns(_Loom(tasks, policy, machine, bounds or Bounds(), card, progress, stop))
+
+
+async def _in_turns(loom: _Loom) -> list[list[Rollout]]:
+    try:
+        await loom.begin()
+        while loom.waiting:
+            acting = asyncio.create_task(asyncio.to_thread(loom.act))
+            try:
+                emissions = await asyncio.shield(acting)
+            except asyncio.CancelledError:
+                await asyncio.wait([acting])
+                raise
+            await loom.advance(emissions)
+    finally:
+        loom.release()
+    return loom.rollouts()
+
+
+class _Loom:
+    """All rollouts of a batch: who waits for a turn, and what is done with the turns."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        policy: Policy,
+        machine: Machine,
+        bounds: Bounds,
+        card: Card,
+        progress: Listener | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self._policy, self._bounds = policy, bounds
+        self._progress, self._stop = progress, stop
+        self._turn = 0
+        asked = getattr(policy, "card", "full") if card == "auto" else card
+        environment = machine.environment()
+        environment = replace(environment, max_calls=min(environment.max_calls, bounds.calls))
+        seconds = [s for s in (machine.budget.seconds, bounds.seconds) if s is not None]
+        budget = replace(
+            machine.budget, calls=environment.max_calls, seconds=min(seconds) if seconds else None
+        )
+        started = time.monotonic()
+        self._roots: list[tuple[Task, Growth, Setting]] = []
+        for task in tasks:
+            parameters = dict(task.parameters)
+            sketch = Sketch.of(task.program, environment, parameters)
+            session = machine.session(environment, parameters, budget=budget)
+            size: Literal["full", "compact"] = "compact" if asked == "compact" else "full"
+            setting = Setting(bounds, environment.max_calls, size, task.guide, task.examples, started)
+            self._roots.append((task, Growth(sketch, session), setting))
+        self._attempts: list[list[Attempt]] = []
+        self._held: set[str] = set()
+
+    async def begin(self) -> None:
+        """Execute what stands before the first holes, once for each task, and open the dialogues."""
+
+        async def first(growth: Growth) -> str:
+            try:
+                await growth.go_on()
+            except AuthorFailed as error:
+                return str(error)
+            except GenevolveError as error:  # a disk or a setting: told as the end of these rollouts
+                return f"{type(error).__name__}: {error}"
+            return ""
+
+        failures = await asyncio.gather(*(first(growth) for _, growth, _ in self._roots))
+        for (task, growth, setting), failed in zip(self._roots, failures, strict=True):
+            siblings = [Attempt(growth.fork(), seed, setting) for seed in task.seeds]
+            for attempt in siblings:
+                attempt.open(failed)
+            self._attempts.append(siblings)
+        self._tell()
+
+    @property
+    def _all(self) -> list[Attempt]:
+        return [attempt for siblings in self._attempts for attempt in siblings]
+
+    @property
+    def waiting(self) -> list[Attempt]:
+        """The rollouts that want a turn; ends those that are stopped or late."""
+        for attempt in self._all:
+            if self._stop is not None and self._stop.is_set():
+                attempt.end(Outcome.STOPPED, "somebody stopped it")
+            attempt.check_time()
+        return [a for a in self._all if a.outcome is None]
+
+    def act(self) -> list[Emission | str]:
+        """One round of turns: an emission for each that waits, or what went wrong with the policy."""
+        waiting = self.waiting
+        dialogues: list[Dialogue] = [d for a in waiting if (d := a.wanted) is not None]
+        self._held.update(d.id for d in dialogues)
+        if not dialogues:
+            return []
+        try:
+            emissions = self._policy.act(dialogues, self._bounds.turn)
+        except Exception as error:  # other people's code: it ends these rollouts, not the program
+            said = one_line(str(error), 300)
+            return [f"the policy raised {type(error).__name__}: {said}"] * len(waiting)
+        if len(emissions) != len(dialogues):
+            why = f"the policy gave {len(emissions)} turns for {len(dialogues)} dialogues"
+            return [why] * len(waiting)
+        return [
+            e if isinstance(e, Emission) else "the policy gave something that is no turn" for e in emissions
+        ]
+
+    async def advance(self, emissions: Sequence[Emission | str]) -> None:
+        """Execute a round of turns, all rollouts at the same time."""
+        waiting = [a for a in self._all if a.outcome is None]
+        work = []
+        for attempt, emission in zip(waiting, emissions, strict=False):
+            if isinstance(emission, Emission):
+                work.append(attempt.turn(emission))
+            else:
+                attempt.end(Outcome.POLICY_FAILED, emission)
+        async with asyncio.TaskGroup() as group:
+            for coroutine in work:
+                group.create_task(coroutine)
+        self._turn += 1
+        self.release(only_ended=True)
+        self._tell()
+
+    def release(self, *, only_ended: bool = False) -> None:
+        """Let the policy forget what has ended."""
+        ended = {a.id for a in self._all if not only_ended or a.outcome is not None} & self._held
+        self._held -= ended
+        if ended:
+            try:
+                self._policy.release(sorted(ended))
+            except Exception as error:  # other people's code: what it could not forget harms no rollout
+                import warnings
+
+                warnings.warn(f"the policy could not forget: {error}", RuntimeWarning, stacklevel=2)
+
+    def rollouts(self) -> list[list[Rollout]]:
+        """What came of it, task by task."""
+        return [[attempt.rollout() for attempt in siblings] for siblings in self._attempts]
+
+    def _tell(self) -> None:
+        if self._progress is None:
+            return
+        outcomes = Counter(a.outcome for a in self._all if a.outcome is not None)
+        ended = sum(outcomes.values())
+        self._progress(Progress(len(self._all) - ended, ended, self._turn, outcomes))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from genevolve.programs.policies.protocol import Dialogue, Emission, Limits
+from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Message
 
 if TYPE_CHECKING:
     from genevolve.grammar.diff import ProgramDiff
@@ -39,7 +38,7 @@ class Bounds:
 
     Attributes:
         turns: Model turns (METHOD §1: 11).
-        calls: Tool calls, those of the author's statements included (METHOD §1: 10); the machine's own limit if smaller.
+        calls: Tool calls, those of the author's statements included (METHOD §1: 10); the machine's limit if smaller.
         seconds: Wall time from the start of the batch; None is no limit.
         tokens: What the policy may write in all turns together; None is no limit. A policy that does not count its
             tokens is charged one for four characters.
@@ -125,9 +124,46 @@ class Rollout:
 
     @cached_property
     def diff(self) -> ProgramDiff:
-        """What the policy added to the sketch (to what is there so far when it was not filled)."""
-        raise NotImplementedError
+        """What the policy added to the sketch; of a rollout that was not filled, what is there so far."""
+        from genevolve.grammar.diff import diff
+        from genevolve.programs.program import Program
 
-    def to_dict(self) -> Mapping[str, Any]:
+        filled = self.program if self.program is not None else Program.parse(self.partial)
+        return diff(self.sketch.tree, filled.tree)
+
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON data: dialogue, turns with their tokens, outcome; one line of a trajectory file."""
-        raise NotImplementedError
+        return {
+            "schema": SCHEMA,
+            "sketch": self.sketch.source,
+            "seed": self.seed,
+            "outcome": self.outcome.value,
+            "reason": self.reason,
+            "program": None if self.program is None else self.program.source,
+            "partial": self.partial,
+            "cost": asdict(self.cost),
+            "guide": self.guide,
+            "messages": [_message(m) for m in self.dialogue.messages],
+            "turns": [_turn(t) for t in self.turns],
+        }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    images = [{"sha256": i.sha256, "title": i.title, "source": i.source} for i in message.images]
+    return {"role": message.role.value, "text": message.text, **({"images": images} if images else {})}
+
+
+def _turn(turn: TurnRecord) -> dict[str, Any]:
+    emission = turn.emission
+    return {
+        "hole": turn.hole,
+        "text": emission.text,
+        "stop": emission.stop.value,
+        "error": emission.error or None,
+        "statements": list(turn.statements),
+        "observations": [o.to_dict() for o in turn.observations],
+        "refused": turn.refused or None,
+        "tokens": None if emission.tokens is None else asdict(emission.tokens),
+        "prompt_tokens": emission.prompt_tokens,
+        "tokens_out": emission.tokens_out,
+    }
