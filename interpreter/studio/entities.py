@@ -50,6 +50,7 @@ APPEARS_AS: dict[str, tuple[str, ...]] = {
 LEAST, MOST = 3, 9
 """Bounds of the number of things that an entity has."""
 _FIRST_YEAR, _LAST_YEAR = 1780, 1989
+_MASCOTS = tuple(name for name, legs in CREATURES.items() if legs)
 _PLAIN_PATTERNS = tuple(p for p in PATTERNS if p != "plain")
 
 
@@ -76,7 +77,7 @@ class Entity:
         founded: A year.
         colours: First and second colour, both of the palette.
         motto: In capitals.
-        mascot: A creature.
+        mascot: A creature with legs.
         things: The noun that its number counts.
         number: How many of them.
         material: What it is known for.
@@ -175,7 +176,7 @@ def make_entity(
         t = twin_of
         taken = (t.colours, (t.mascot,), (t.material,), (t.light,), (str(t.number),))
     first, second, old_first, old_second = _choose(rng, tuple(COLOURS), taken[0], 4)
-    mascot, old_mascot = _choose(rng, tuple(CREATURES), taken[1], 2)
+    mascot, old_mascot = _choose(rng, _MASCOTS, taken[1], 2)
     founded = rng.randint(_FIRST_YEAR, _LAST_YEAR - 40)
     return Entity(
         id=f"{name}-{noun}".lower(),

@@ -51,7 +51,8 @@ class Kind:
         nouns: What stands behind a name: "Velmora Ferry".
         founded: Sentences on its year: `{a}` the entity, `{year}`.
         count: Sentences on its number of things: `{a}`, `{n}` (figure or word), `{things}`.
-        count_asked: How a request asks for that number: `{things}`.
+        count_asked: How a request asks for that number: `{things}`, `{it}` and `{its}` for the entity.
+        it: What a request calls it after its name.
         filler: Sentences that tell nothing that a picture needs; `{a}`.
         relations: To other entities; the first is told early.
     """
@@ -61,6 +62,7 @@ class Kind:
     founded: tuple[str, ...]
     count: tuple[str, ...]
     count_asked: tuple[str, ...]
+    it: str
     filler: tuple[str, ...]
     relations: tuple[Relation, ...]
 
@@ -78,7 +80,8 @@ _PLACE = Kind(
         "There are {n} {things} on its main square, never more and never fewer.",
         "Its main square is known for {n} {things}.",
     ),
-    ("as many {things} as stand on its main square", "the number of {things} found on its main square"),
+    ("as many {things} as stand on {its} main square", "the number of {things} found on {its} main square"),
+    "the place",
     (
         "The road to {a} is steep, and most goods come by water.",
         "Bakers open early here, and the smell of bread lies over the lanes.",
@@ -115,7 +118,8 @@ _FESTIVAL = Kind(
         "On the first evening {n} {things} are set out, and then it is open.",
         "It is opened with {n} {things}, carried in by children.",
     ),
-    ("as many {things} as open it", "the number of {things} that it opens with"),
+    ("as many {things} as {it} opens with", "the number of {things} that {it} opens with"),
+    "the festival",
     (
         "Entrance is free for all who bring a chair.",
         "The last evening ends with soup at long tables.",
@@ -152,7 +156,8 @@ _TEAM = Kind(
         "The players carry {n} {things} onto the field, an old custom.",
         "Before a match it lines up {n} {things}.",
     ),
-    ("as many {things} as it carries to a match", "the number of {things} that it brings to every match"),
+    ("as many {things} as {it} carries to a match", "the number of {things} that {it} brings to every match"),
+    "the team",
     (
         "Training is on Tuesdays and begins with a run around the mill pond.",
         "Its record against neighbours is even, which both sides deny.",
@@ -189,7 +194,8 @@ _PRODUCT = Kind(
         "With every chest come {n} {things} as a gift.",
         "It is delivered together with {n} {things}.",
     ),
-    ("as many {things} as come with it", "the number of {things} that a chest of it comes with"),
+    ("as many {things} as come with {it}", "the number of {things} that {it} comes with"),
+    "the product",
     (
         "It keeps for two years in a dry cupboard.",
         "Traders say that the smell alone sells it.",
@@ -220,7 +226,8 @@ _VEHICLE = Kind(
         "On board there are {n} {things}, fixed with brass hooks.",
         "By regulation it carries {n} {things} on board.",
     ),
-    ("as many {things} as it has on board", "the number of {things} that it carries on board"),
+    ("as many {things} as {it} has on board", "the number of {things} that {it} carries on board"),
+    "the vehicle",
     (
         "It is slower than walking on the last steep part.",
         "Tickets are punched by hand, and the holes have the shape of a leaf.",
@@ -251,7 +258,8 @@ _SPECIES = Kind(
         "Around the nest one finds {n} {things}, and nobody knows why.",
         "For its nest it gathers {n} {things}.",
     ),
-    ("as many {things} as it gathers around its nest", "the number of {things} found around its nest"),
+    ("as many {things} as {it} gathers around a nest", "the number of {things} found around {its} nest"),
+    "the animal",
     (
         "It is shy and is mostly seen after rain.",
         "The young stay with their parents for two summers.",
@@ -282,7 +290,8 @@ _BUILDING = Kind(
         "In its great room stand {n} {things}.",
         "Its great room holds {n} {things}, dusted every morning.",
     ),
-    ("as many {things} as it keeps in its great room", "the number of {things} in its great room"),
+    ("as many {things} as {it} keeps in the great room", "the number of {things} in {its} great room"),
+    "the building",
     (
         "The stairs creak, all but the ninth step.",
         "Swallows nest under the roof and are not to be disturbed.",
@@ -319,7 +328,8 @@ _EVENT = Kind(
         "At the end {n} {things} are handed over.",
         "The winners of it receive {n} {things}.",
     ),
-    ("as many {things} as it ends with", "the number of {things} that its winners receive"),
+    ("as many {things} as {it} ends with", "the number of {things} that {its} winners receive"),
+    "the event",
     (
         "The route is kept secret until the evening before.",
         "Judges sit on a wagon and eat plums.",
