@@ -130,8 +130,7 @@ def _sprite(
     else:
         dark = areas.dark * _outside_badge(outline, side)
         field = _over(field, lit(INK, light), dark)
-        rim = areas.body - np.clip(areas.body - _edge(areas.body), 0, 1)
-        field = _over(field, lit(INK, light), np.clip(rim, 0, 1) * 0.8)
+        field = _over(field, lit(INK, light), _edge(areas.body, 5) * 0.85)
     return _framed(field, alpha, areas.body, inked, unit)
 
 
@@ -149,10 +148,9 @@ def _outside_badge(outline: str, side: int) -> NDArray[np.float32]:
     return (far > r).astype(np.float32)
 
 
-def _edge(body: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The rim of a mask, about a thirtieth of its side wide, inside."""
-    n = body.shape[0]
-    width = 3 if n < 90 else 5
+def _edge(body: NDArray[np.float32], least: int = 3) -> NDArray[np.float32]:
+    """The rim of a mask, inside it: one or two pixels wide, more where the mask is large."""
+    width = max(least if body.shape[0] > 40 else 3, 2 * round(body.shape[0] / 90) + 1)
     padded = Image.fromarray(np.pad((body * 255).astype(np.uint8), width))
     inner = np.asarray(padded.filter(ImageFilter.MinFilter(width)))[width:-width, width:-width]
     return np.clip(body - inner.astype(np.float32) / 255, 0, 1)

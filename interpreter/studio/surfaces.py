@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genevolve.interpreter.studio.palette import INK, PAPER, Rgb, lit, luminance, mix
 from genevolve.interpreter.studio.palette import INKS as _INKS
-from genevolve.interpreter.studio.scene import CREATURES, Look
+from genevolve.interpreter.studio.scene import Look
 from genevolve.interpreter.studio.shapes import masks
 
 Gray = NDArray[np.float32]
@@ -151,27 +151,8 @@ def pattern(name: str, n: int) -> NDArray[np.bool_]:
 def look(of: Look, n: int, light: str) -> Colours:
     """A square of `n` pixels painted with a look: ground, pattern and badge."""
     main, second = (np.array(lit(_INKS[c], light), np.float32) for c in (of.colour, of.second))
-    field = np.where(look_pattern(of, n)[..., None], second, main)
+    field = np.where(pattern(of.pattern, n)[..., None], second, main)
     return _with_badge(field, of, n, light)
-
-
-@lru_cache(maxsize=512)
-def _border(outline: str, n: int) -> NDArray[np.bool_]:
-    """A band inside the edge of an outline."""
-    from PIL import Image, ImageFilter
-
-    body = masks(outline, n, CREATURES.get(outline, 0)).body
-    image = Image.fromarray((body > 0.5).astype(np.uint8) * 255)
-    width = max(1, round(n * 0.09))
-    padded = Image.new("L", (n + 2 * width, n + 2 * width), 0)
-    padded.paste(image, (width, width))
-    inner = padded.filter(ImageFilter.MinFilter(2 * width + 1)).crop((width, width, width + n, width + n))
-    return np.asarray(inner) < 128
-
-
-def look_pattern(of: Look, n: int) -> NDArray[np.bool_]:
-    """Where the second colour of this look lies; a border follows the outline."""
-    return _border(of.outline, n) if of.pattern == "border" else pattern(of.pattern, n)
 
 
 def _with_badge(field: Colours, of: Look, n: int, light: str) -> Colours:
