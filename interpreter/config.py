@@ -59,6 +59,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "render.timeout": Setting("seconds", "seconds that a remote picture may take", least=0.001),
         "render.retries": Setting("int", "how often a remote picture that failed is tried again"),
         "render.comfyui": Setting("comfyui", "the workflow of the comfyui renderer and its named inputs"),
+        "policy.policy": Setting("model", 'who fills holes: "smollm2", "local:<model>", "endpoint:<model>", …'),
         "judge.judge": Setting(
             "model", 'who judges pictures: "inspector", "kscore:<model>", "wise:<model>", …'
         ),
@@ -87,7 +88,9 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
             "model", "the embedding model of requests, as library.embedder takes it"
         ),
         "experience.capacity": Setting("int", "experiences that the store keeps", least=1, optional=True),
-        "experience.gate": Setting("seconds", "cosine from which on a stored request counts as near, 0 to 1"),
+        "experience.gate": Setting(
+            "seconds", "cosine from which on a stored request counts as near, 0 to 1", most=1
+        ),
         "machine.concurrency": Setting("int", "calls that run at the same time", least=1),
         "machine.timeout": Setting("seconds", "seconds that one call may take", least=0.001),
         "machine.retries": Setting("int", "how often a call that failed is tried again"),
@@ -160,6 +163,12 @@ class JudgeSettings(NamedTuple):
     output_price: float = 0.0
 
 
+class PolicySettings(NamedTuple):
+    """`[policy]`: who fills the holes of sketches, as `policies.catalog` takes it; empty when nobody was chosen."""
+
+    policy: str = ""
+
+
 class SkillSettings(NamedTuple):
     """`[skills]`: skills of the user's own."""
 
@@ -227,6 +236,7 @@ class Config:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     skills: SkillSettings = field(default_factory=SkillSettings)
     budget: Budget = field(default_factory=Budget)
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -447,6 +457,7 @@ def _build(
         fetch=FetchSettings(**section("fetch")),
         render=RenderSettings(**section("render")),
         judge=JudgeSettings(**section("judge")),
+        policy=PolicySettings(**section("policy")),
         skills=SkillSettings(**section("skills")),
         budget=Budget(**section("budget")),
         cache=CacheSettings(**section("cache")),

@@ -22,12 +22,13 @@ Kind: TypeAlias = Literal[
 
 
 class Setting(NamedTuple):
-    """One setting: what it takes, from where its numbers start, whether "none" is allowed, what it is for."""
+    """One setting: what it takes, where its numbers begin and end, whether "none" is allowed, what it is for."""
 
     kind: Kind
     doc: str
     least: float = 0
     optional: bool = False
+    most: float = MAX_NUMBER
 
 
 def convert(value: object, setting: Setting, folder: Path) -> object:
@@ -144,8 +145,8 @@ def _number(value: object, setting: Setting) -> int | float:
             raise ValueError(f"expected {kind}") from None
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise ValueError(f"expected {kind} or 'none'" if setting.optional else f"expected {kind}")
-    if not setting.least <= value <= MAX_NUMBER:  # refuses NaN, too
-        raise ValueError(f"expected {kind} from {setting.least:g} to {MAX_NUMBER:,}")
+    if not setting.least <= value <= setting.most:  # refuses NaN, too
+        raise ValueError(f"expected {kind} from {setting.least:g} to {setting.most:,}")
     return value if whole else float(value)
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from genevolve.grammar.errors import AuthorError, ConfigurationError, StorageError
+from genevolve.grammar.errors import AuthorError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,8 +106,6 @@ def place_of(arguments: argparse.Namespace) -> Place:
 
     flags = {"experience.store": arguments.store, "experience.embedder": arguments.embedder}
     settings = load_config(file=arguments.config, flags=flags).experience
-    if settings.gate > 1:
-        raise ConfigurationError(f"experience.gate is {settings.gate:g}; a cosine is at most 1")
     return Place(settings.location, settings)
 
 

@@ -188,6 +188,7 @@ def test_variables_take_the_form_of_their_setting(tmp_path: Path) -> None:
         ("[budget]\ncalls = -1\n", ["budget.calls", "from 0"]),
         ("[budget]\ncalls = 1.5\n", ["budget.calls", "a whole number"]),
         ("[budget]\ncalls = true\n", ["budget.calls", "a whole number"]),
+        ("[experience]\ngate = 1.01\n", ["experience.gate", "a number from 0 to 1"]),
         ("[budget]\nseconds = nan\n", ["budget.seconds", "a number from 0"]),
         ("[budget]\nseconds = 'soon'\n", ["budget.seconds", "a number"]),
         (f"[budget]\nmoney = {'9' * 500}\n", ["budget.money", "a number from 0"]),
