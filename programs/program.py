@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from genevolve.grammar.types import Environment
     from genevolve.interpreter.machine import Machine
     from genevolve.interpreter.run import Run
+    from genevolve.programs.policies.protocol import Policy
+    from genevolve.programs.synthesis.rollout import Rollout
 
 SCHEMA = "genevolve.program/1"
 
@@ -172,6 +175,67 @@ class Program:
 
         record = machine.record_folder if isinstance(machine, OpenedMachine) else None
         return await machine.run(self.checked(machine.environment()), parameters, record=record)
+
+    def fill(
+        self,
+        policy: Policy | str,
+        n: int = 1,
+        seed: int = 0,
+        machine: Machine | None = None,
+        **options: Any,
+    ) -> list[Rollout]:
+        """Have a policy fill the holes, `n` times, and wait; works in notebooks, too.
+
+        Args:
+            policy: Who fills them, or the spec of one, such as `"smollm2"` (it is then closed at the end).
+            n: How many rollouts; they differ in their seeds.
+            seed: The first seed.
+            machine: Where calls are executed; by default one opened from the configuration for this alone.
+            **options: As `synthesis.fill.fill` takes them: `bounds`, `guide`, `parameters`, `keep`, …
+
+        Returns:
+            The rollouts, each with its outcome; those that were filled have a `program`.
+
+        Raises:
+            ProgramError: There are errors besides the holes, or a parameter is wrong or missing.
+            ConfigurationError: The settings or the policy's spec are wrong.
+        """
+        from genevolve.programs.synthesis.fill import fill
+
+        with ExitStack() as stack:
+            acting, where = self._opened(policy, machine, stack)
+            return fill(self, acting, where, n=n, seed=seed, **options)
+
+    async def afill(
+        self,
+        policy: Policy | str,
+        n: int = 1,
+        seed: int = 0,
+        machine: Machine | None = None,
+        **options: Any,
+    ) -> list[Rollout]:
+        """As `fill`, awaited."""
+        from genevolve.programs.synthesis.fill import afill
+
+        with ExitStack() as stack:
+            acting, where = self._opened(policy, machine, stack)
+            return await afill(self, acting, where, n=n, seed=seed, **options)
+
+    def _opened(
+        self, policy: Policy | str, machine: Machine | None, stack: ExitStack
+    ) -> tuple[Policy, Machine]:
+        """The policy and the machine; what is opened here is closed with the stack."""
+        from genevolve.programs.policies.catalog import open_policy
+        from genevolve.programs.session import open_machine
+
+        self._refuse_problems()
+        if machine is None:
+            folder = self._path.parent if self._path is not None else None
+            machine = stack.enter_context(open_machine(program_folder=folder))
+        if isinstance(policy, str):
+            policy = open_policy(policy)
+            stack.callback(policy.close)
+        return policy, machine
 
     def format(self) -> str:
         """The text in its canonical layout; raises `ProgramError` when there are mistakes of syntax."""

@@ -54,7 +54,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the outcome as data")
     parser.add_argument("-v", "--verbose", action="store_true", help="show each call as it ends")
     add_batch_options(parser)
+    add_filling_options(parser)
     add_machine_options(parser)
+
+
+def add_filling_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says who fills the holes of a sketch before it is run."""
+    from genevolve.cli.synth import add_policy_options
+
+    add_policy_options(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -64,6 +72,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     values = parse_values(arguments.values)
     if is_batch(arguments):
+        if arguments.policy is not None:
+            raise AuthorError("--policy fills one sketch; fill it with 'genevolve synth' before a batch")
         return execute_batch(arguments, values)
     program, folder = load_program(arguments.programs[0])
     if arguments.out is not None:
@@ -79,6 +89,14 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return _show_plan(machine, program, values, as_json=arguments.json)
         record = config.runs.folder if config.runs.record else None
+        if arguments.policy is not None and program.holes:
+            from genevolve.cli.run_filled import run_filled
+
+            filled = run_filled(program, machine, arguments, config, values, record)
+            if isinstance(filled, int):
+                return filled
+            _deliver(filled, arguments)
+            return OK
         try:
             run = machine.run_sync(
                 program.checked(machine.environment()),

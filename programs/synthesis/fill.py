@@ -80,7 +80,7 @@ def fill(
     """
     task = Task(program, tuple(range(seed, seed + n)), guide, dict(parameters or {}))
     (found,) = fill_many([task], policy, machine, bounds=bounds, card=card, progress=progress, stop=stop)
-    return best(found) if keep == "best" else found
+    return blocking(best(found)) if keep == "best" else found
 
 
 async def afill(
@@ -103,7 +103,7 @@ async def afill(
     (found,) = await afill_many(
         [task], policy, machine, bounds=bounds, card=card, progress=progress, stop=stop
     )
-    return best(found) if keep == "best" else found
+    return await best(found) if keep == "best" else found
 
 
 def fill_many(

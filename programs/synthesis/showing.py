@@ -1,0 +1,37 @@
+"""A sketch beside what became of it: the whole program, what was filled in marked.
+
+- let facts = search(?, top_k: 5)
++ let facts = search("Eiffel Tower lattice", top_k: 5)
+  use skill text_rendering
+"""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+
+from genevolve.grammar.display import harmless
+from genevolve.programs.synthesis.rollout import Rollout
+
+_RED, _GREEN, _DIM = "31", "32", "2"
+
+
+def filled_text(rollout: Rollout, *, color: bool = False) -> str:
+    """The filled program against its sketch, line by line, safe for terminals; ends with a line break.
+
+    Of a rollout that was not filled, what was written so far is shown against the sketch.
+    """
+    before = rollout.sketch.format().splitlines()
+    after = (rollout.program.source if rollout.program is not None else rollout.partial).splitlines()
+    lines: list[str] = []
+    for tag, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            lines += [_line(" ", line, _DIM, color) for line in before[a:b]]
+            continue
+        lines += [_line("-", line, _RED, color) for line in before[a:b] if line]
+        lines += [_line("+", line, _GREEN, color) for line in after[c:d] if line]
+    return "\n".join(lines) + "\n"
+
+
+def _line(sign: str, line: str, style: str, color: bool) -> str:
+    text = f"{sign} {harmless(line)}".rstrip()
+    return f"\x1b[{style}m{text}\x1b[0m" if color and text else text
