@@ -1,15 +1,4 @@
-"""The world: a seeded encyclopedia as an ordinary library folder, and its truth beside it.
-
-    DIR/
-        library/pages/*.md      what programs search
-        library/pictures/*.png
-        world.json              the truth; outside the library, so that no search finds it
-        requests/*.jsonl        written by `requests`
-        ground_truth/*.png
-
-`make` is atomic: it works in a hidden folder beside `DIR` and moves it into place when all is there. A world that was
-interrupted goes on where it stopped; the same seed gives the same bytes.
-"""
+"""The world: a seeded encyclopedia and its truth. `folder` writes it as a library that programs search."""
 
 from __future__ import annotations
 
