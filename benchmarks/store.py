@@ -1,6 +1,6 @@
 """The experience store at 500 and at a million experiences, beside LanceDB and Chroma doing the same work.
 
-    python benchmarks/store.py [--sizes 500 50000 1000000] [--others PYTHON] [--others-up-to N]
+    python benchmarks/store.py [--sizes 500 50000 1000000] [--others PYTHON] [--patience SECONDS]
 
 Vectors have 384 numbers. They lie in clusters, as requests of a few thousand kinds do: a centre for every forty, and
 cosine about 0.75 to it. Two kinds of queries: "near" ones are a stored vector moved to a cosine of 0.9 (a lookup that
@@ -129,8 +129,10 @@ def ours(folder: Path, data: dict[str, Vectors]) -> dict[str, Any]:
         figures |= {f"lookup_{kind}": times, f"recall_at_1_{kind}": found}
     size = len(vectors)
     store.set_capacity(None if size > 500 else 500)
-    figures["bare_durable_commit"] = bare_commits(folder)
     figures["add_durable"] = add_all(store, range(size, size + len(fresh)))
+    figures["bare_durable_commit"] = bare_commits(folder)
+    add, bare = figures["add_durable"]["median_ms"], figures["bare_durable_commit"]["median_ms"]
+    figures["add_durable_by_bare_commit"] = round(add / bare, 1)
     store.close()
     with ExperienceStore.open(folder, embedder=embedder, durable=False) as store:
         store.search_vector(data["near"][0])
@@ -162,7 +164,9 @@ def add_all(store: ExperienceStore, numbers: Sequence[int] | range) -> dict[str,
     return times
 
 
-def others(python: str, folder: Path, data: dict[str, Vectors], names: Sequence[str]) -> dict[str, Any]:
+def others(
+    python: str, folder: Path, data: dict[str, Vectors], names: Sequence[str], patience: float
+) -> dict[str, Any]:
     """The figures of the other systems, for near queries."""
     np.save(folder / "vectors.npy", data["vectors"])
     np.save(folder / "fresh.npy", data["fresh"])
@@ -172,7 +176,7 @@ def others(python: str, folder: Path, data: dict[str, Vectors], names: Sequence[
     script = str(Path(__file__).with_name("store_others.py"))
     for name in names:
         done = subprocess.run(
-            [python, script, name, str(folder)], capture_output=True, text=True, check=False
+            [python, script, name, str(folder), str(patience)], capture_output=True, text=True, check=False
         )
         lines = done.stdout.strip().splitlines()
         found[name] = json.loads(lines[-1]) if done.returncode == 0 else {"failed": done.stderr[-300:]}
@@ -184,10 +188,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 50_000, 1_000_000])
     parser.add_argument("--others", help="a Python that has lancedb and chromadb")
-    parser.add_argument("--others-up-to", type=int, default=50_000)
+    parser.add_argument("--patience", type=float, default=600.0, help="seconds that each of them may fill")
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
-    report: dict[str, Any] = {
+    report: dict[str, Any] = json.loads(chosen.results.read_text()) if chosen.results.exists() else {}
+    report |= {
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "dimension": DIMENSION,
@@ -196,10 +201,12 @@ def main() -> None:
         data = make(size, np.random.default_rng(size))
         folder = Path(tempfile.mkdtemp(prefix="store-"))
         try:
-            figures: dict[str, Any] = {"genevolve": ours(folder / "ours", data)}
+            figures: dict[str, Any] = {"load_before": os.getloadavg()[0]}
+            figures["genevolve"] = ours(folder / "ours", data)
+            figures["load_after"] = os.getloadavg()[0]
             print(size, json.dumps(figures), flush=True)
-            if chosen.others and size <= chosen.others_up_to:
-                figures |= others(chosen.others, folder, data, ("lancedb", "chroma"))
+            if chosen.others:
+                figures |= others(chosen.others, folder, data, ("lancedb", "chroma"), chosen.patience)
             report[str(size)] = figures
             print(size, json.dumps(figures), flush=True)
         finally:

@@ -16,6 +16,7 @@ from genevolve.experience_store.index import VectorIndex
 from genevolve.experience_store.live import LiveIndex, Stale
 from genevolve.experience_store.reports import AddResult
 from genevolve.experience_store.retrieval import nearest
+from genevolve.experience_store.scan import Scan
 from genevolve.grammar.errors import StorageError
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class _View:
     """What admission sees of the store, inside a transaction."""
 
     def __init__(
-        self, connection: sqlite3.Connection, live: LiveIndex, index: VectorIndex, vector: Vectors
+        self, connection: sqlite3.Connection, live: LiveIndex, index: VectorIndex | Scan, vector: Vectors
     ) -> None:
         self._connection = connection
         self._live = live

@@ -17,7 +17,10 @@ EVERY = 1000
 """Changed rows after which the log is moved: about a hundred experiences, some 10 MB of log."""
 LONGEST = 8192
 """Pages of log (of 8 kB) after which a commit does it itself."""
-_running: set[threading.Thread] = set()
+QUIET = threading.Lock()
+"""Held by a thread of ours while it is inside SQLite, and while this process makes a child: a child would inherit locks
+of SQLite's that nobody opens again."""
+os.register_at_fork(before=QUIET.acquire, after_in_parent=QUIET.release, after_in_child=QUIET.release)
 
 
 class Checkpointer:
@@ -42,7 +45,6 @@ class Checkpointer:
             return
         self._seen = changes
         self._thread = threading.Thread(target=self._move, name="experience-store-log", daemon=True)
-        _running.add(self._thread)
         self._thread.start()
 
     def wait(self) -> None:
@@ -52,21 +54,10 @@ class Checkpointer:
             self._thread = None
 
     def _move(self) -> None:
-        try:
-            # Trouble (a full disk, a folder that went away) is for the commits to tell, which meet it as well.
-            with (
-                suppress(sqlite3.Error),
-                closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)) as connection,
-            ):
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        finally:
-            _running.discard(threading.current_thread())
-
-
-def _before_fork() -> None:
-    # A child that is made while the thread is inside SQLite would inherit locks that nobody opens again.
-    for thread in tuple(_running):
-        thread.join()
-
-
-os.register_at_fork(before=_before_fork)
+        # Trouble (a full disk, a folder that went away) is for the commits to tell, which meet it as well.
+        with (
+            QUIET,
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=rw", uri=True)) as connection,
+        ):
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

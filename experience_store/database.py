@@ -91,6 +91,14 @@ class Database:
                 self.writing = False
                 self._held(began)
 
+    def settle(self) -> None:
+        """Finish a rollback that somebody switched and did not finish; nothing when there is none."""
+        with self.read() as connection:
+            waiting = pending.waiting(connection)
+        if waiting is not None:
+            with self.write():  # which does it
+                pass
+
     def pause(self) -> None:
         """Leave the lock to others for as long as the last transaction had it.
 

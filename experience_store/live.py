@@ -6,14 +6,17 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genevolve.experience_store.checkpoints import QUIET
 from genevolve.experience_store.database import Database
 from genevolve.experience_store.index import VectorIndex
-from genevolve.experience_store.records import State, get_vector, state
+from genevolve.experience_store.making import Making
+from genevolve.experience_store.records import State, get_vectors, state
+from genevolve.experience_store.scan import Scan
 from genevolve.experience_store.vectors import VectorFile
 from genevolve.grammar.errors import StorageError
 
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
+_READ = 8192
 _log = logging.getLogger("genevolve")
+SCANNED = 100_000
+"""From so many experiences on, making the index takes long enough that searches do not wait for it."""
 _NEW = 120.0
 """Seconds for which a file that nothing refers to may be one that another process is just writing."""
 
@@ -48,6 +54,9 @@ class LiveIndex:
         self.index: VectorIndex | None = None
         self._database = database
         self._saved = -1
+        self.scan: Scan | None = None
+        self._making: Making[VectorIndex] | None = None
+        self._store = store
         self._vectors = VectorFile(
             vector_path(database.folder, embedder),
             store=store,
@@ -56,19 +65,29 @@ class LiveIndex:
             read_only=database.read_only,
         )
 
-    def refresh(self, connection: sqlite3.Connection, now: State, *, build: bool = True) -> VectorIndex:
+    def refresh(
+        self, connection: sqlite3.Connection, now: State, *, build: bool = True, wait: bool = True
+    ) -> VectorIndex | Scan:
         """The index as the database is, within the connection's transaction.
 
         Args:
             connection: A connection inside a transaction.
             now: What the database's state is.
             build: Whether making the index again is allowed here; else `Stale` is raised where that is needed.
+            wait: Whether to wait until it is made; else something slower stands in for that of a large store.
         """
         index = self.index
         if index is None or not now.history <= index.generation <= now.generation:
             if not build:
                 raise Stale
-            index = self.index = self._loaded(connection, now) or self._built(connection, now)
+            index = self.index = self._loaded(connection, now) or self._made(now)
+            if index is None and not wait:
+                scan = self._scanned(connection, now)
+                if scan is not None:
+                    return scan
+            if index is None:
+                index = self.index = self._waited(now) or self._built(connection, now)
+            self.scan = None
         if index.generation != now.generation:
             self.index = None  # half followed, it would be wrong; it is put back when all went well
             self._follow(connection, index, now)
@@ -85,22 +104,27 @@ class LiveIndex:
         """
         import numpy as np
 
-        found = np.empty((len(seqs), self.dimension), dtype=np.float32)
-        missing = []
-        for place, seq in enumerate(seqs):
-            vector = self._vectors.get(seq)
-            if vector is None:
-                vector = get_vector(connection, self.embedder, seq, self.dimension)
-                if vector is None:
-                    raise StorageError(
-                        f"the vector of experience number {seq} is missing or damaged; "
-                        "run `genevolve experience verify --repair`"
-                    )
-                missing.append(place)
-            found[place] = vector
-        if missing and not self._database.writing:
-            self._vectors.put([seqs[i] for i in missing], found[missing])
+        found, whole = self._vectors.many(seqs)
+        missing = np.flatnonzero(~whole).tolist()
+        if missing:
+            wanted = [seqs[place] for place in missing]
+            found[missing] = self._true(connection, wanted)
+            if not self._database.writing:
+                self._vectors.put(wanted, found[missing])
         return found
+
+    def _true(self, connection: sqlite3.Connection, seqs: Sequence[int]) -> Vectors:
+        """The vectors of experiences, (n, d), as the database has them. Raises `StorageError` when it lacks one."""
+        import numpy as np
+
+        found = get_vectors(connection, self.embedder, seqs, self.dimension)
+        for seq in seqs:
+            if seq not in found:
+                raise StorageError(
+                    f"the vector of experience number {seq} is missing or damaged; "
+                    "run `genevolve experience verify --repair`"
+                )
+        return np.stack([found[seq] for seq in seqs])
 
     def keep(self, seqs: list[int], vectors: Vectors) -> None:
         """Write vectors (n, d) that the database has into the memory-mapped file."""
@@ -112,7 +136,7 @@ class LiveIndex:
 
     def drop(self) -> None:
         """Forget the index in memory: what it was made from did not happen."""
-        self.index = None
+        self.index = self.scan = None
 
     def build(self) -> None:
         """Make the index again and write it."""
@@ -148,18 +172,31 @@ class LiveIndex:
 
     def close(self, *, save: bool) -> None:
         """Write the index when much has changed, and let go of the files. Trouble costs time later, nothing else."""
+        if self._making is not None:
+            self._finish(save)
         if save and self.index is not None and self._worth_saving(self.index):
             try:
                 self.save()
             except (OSError, StorageError) as error:
                 _log.warning("the index of the experience store could not be written: %s", error)
         self._vectors.close()
-        self.index = None
+        self.index = self.scan = None
+
+    def _finish(self, save: bool) -> None:
+        making, self._making = self._making, None
+        if making is None:
+            return
+        if not save:
+            making.give_up()
+            return
+        if making.running:
+            _log.warning("the index of the experience store is being made; closing waits for it")
+        self.index = making.result() or self.index
 
     def _worth_saving(self, index: VectorIndex) -> bool:
         if index.kind == "flat":
             return index.generation != self._saved
-        return index.generation - self._saved > max(2000, index.entries // 50)
+        return self._saved < 0 or index.generation - self._saved > max(2000, index.entries // 50)
 
     # ---- making it ----
 
@@ -180,14 +217,84 @@ class LiveIndex:
                 return None
         return None
 
+    def _made(self, now: State) -> VectorIndex | None:
+        """The index that was made beside the work; None when there is none, or it is not ready."""
+        if self._making is None or self._making.running:
+            return None
+        making, self._making = self._making, None
+        made = making.result()
+        return made if made is not None and now.history <= made.generation <= now.generation else None
+
+    def _waited(self, now: State) -> VectorIndex | None:
+        if self._making is not None:
+            self._making.result()
+        return self._made(now)
+
+    def _scanned(self, connection: sqlite3.Connection, now: State) -> Scan | None:
+        """What stands in for the index while it is made, which begins here; None where that does not pay."""
+        if now.live < SCANNED:
+            return None
+        scan = self.scan
+        if scan is None or not now.history <= scan.generation <= now.generation:
+            scan = self._compared(connection, now)
+            if scan is None:
+                return None
+        if scan.generation != now.generation:
+            self.scan = None
+            self._follow(connection, scan, now)
+        self.scan = scan
+        if self._making is None:
+            _log.warning(
+                "the index of the experience store is missing; it is made again, and searches are slower"
+            )
+            self._making = Making(self._beside)
+        return scan
+
+    def _compared(self, connection: sqlite3.Connection, now: State) -> Scan | None:
+        """Every live vector of the file, which gets what it lacks; what it cannot get is kept in memory."""
+        seqs = _live(connection)
+        holes: dict[int, Vectors] = {}
+        for begin in range(0, len(seqs), _READ):
+            part = seqs[begin : begin + _READ]
+            _, whole = self._vectors.many(part)
+            if whole.all():
+                continue
+            missing = [seq for seq, there in zip(part, whole.tolist(), strict=True) if not there]
+            true = self._true(connection, missing)
+            if not self._vectors.put(missing, true):
+                holes |= dict(zip(missing, true, strict=True))
+            if len(holes) > SCANNED:
+                return None
+        there = [seq for seq in seqs if seq not in holes]
+        scan = Scan(there, self._vectors.rows(there[-1] if there else 0), now.generation)
+        scan.add(list(holes), list(holes.values()))
+        return scan
+
+    def _beside(self, go_on: Callable[[], None]) -> VectorIndex:
+        """Make the index in a thread: nothing here may touch what belongs to the other one."""
+        database = Database(self._database.folder, read_only=self._database.read_only, durable=False)
+        other = LiveIndex(database, embedder=self.embedder, dimension=self.dimension, store=self._store)
+        try:
+            with QUIET, database.read() as connection:
+                generation, seqs = state(connection).generation, _live(connection)
+
+            def fetch(part: Sequence[int]) -> Vectors:
+                go_on()
+                with QUIET, database.read() as connection:
+                    return other.fetch(connection, part)
+
+            return VectorIndex.build(self.dimension, seqs, fetch, generation)
+        finally:
+            other.close(save=False)
+            database.close()
+
     def _built(self, connection: sqlite3.Connection, now: State) -> VectorIndex:
-        seqs = [r[0] for r in connection.execute("SELECT seq FROM experiences WHERE live = 1 ORDER BY seq")]
         self._saved = -1
         return VectorIndex.build(
-            self.dimension, seqs, lambda part: self.fetch(connection, part), now.generation
+            self.dimension, _live(connection), lambda part: self.fetch(connection, part), now.generation
         )
 
-    def _follow(self, connection: sqlite3.Connection, index: VectorIndex, now: State) -> None:
+    def _follow(self, connection: sqlite3.Connection, index: VectorIndex | Scan, now: State) -> None:
         """Do to the index what was done to the database since."""
         waiting: dict[int, None] = {}
         # By generation first, which is the same order: for "ORDER BY n" alone SQLite reads the whole log (40 ms of a
@@ -208,6 +315,10 @@ class LiveIndex:
             part = seqs[begin : begin + 8192]
             index.add(part, self.fetch(connection, part))
         index.generation = now.generation
+
+
+def _live(connection: sqlite3.Connection) -> list[int]:
+    return [r[0] for r in connection.execute("SELECT seq FROM experiences WHERE live = 1 ORDER BY seq")]
 
 
 def vector_path(folder: Path, embedder: int) -> Path:

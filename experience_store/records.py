@@ -201,6 +201,23 @@ def get_vector(connection: sqlite3.Connection, embedder: int, seq: int, dimensio
     return np.frombuffer(row[1], dtype="<f4")
 
 
+def get_vectors(
+    connection: sqlite3.Connection, embedder: int, seqs: Sequence[int], dimension: int
+) -> dict[int, Vectors]:
+    """A model's vectors (d,) of many experiences by their numbers; those are missing that the database lacks."""
+    import numpy as np
+
+    found: dict[int, Vectors] = {}
+    base = vector_key(embedder, 0)
+    for marks, part in in_parts([base + seq for seq in seqs]):
+        query = f"SELECT key, crc, data FROM vectors WHERE key IN ({marks})"  # noqa: S608  # question marks only
+        for key, crc, data in connection.execute(query, part):
+            seq = key - base
+            if len(data) == dimension * 4 and crc == checksum(seq, data):
+                found[seq] = np.frombuffer(data, dtype="<f4")
+    return found
+
+
 def advance(connection: sqlite3.Connection) -> int:
     """Begin the next generation. Returns its number."""
     row = connection.execute("UPDATE state SET generation = generation + 1 RETURNING generation").fetchone()

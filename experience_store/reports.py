@@ -65,7 +65,8 @@ class StoreStats:
         history: The oldest generation that can be rolled back to.
         embedder: The model's name; None in a store that never had an experience.
         dimension: Numbers in a vector, 0 without a model.
-        index: "flat", "ivf", or "none" when this process has not searched yet.
+        index: "flat", "ivf", "scan" while that of a large store is made again, or "none" when this process has not
+            searched yet.
         index_outgrown: Whether compacting would make searches faster.
         bytes: Sizes on disk by file.
         categories, policies, skills, slots: How many live experiences of each.

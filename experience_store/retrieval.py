@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from genevolve.experience_store.experience import Experience
 from genevolve.experience_store.index import VectorIndex
 from genevolve.experience_store.records import in_parts
+from genevolve.experience_store.scan import Scan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ class Near(NamedTuple):
 
 def nearest(
     connection: sqlite3.Connection,
-    index: VectorIndex,
+    index: VectorIndex | Scan,
     fetch: Callable[[Sequence[int]], Vectors],
     vector: Vectors,
     k: int,
@@ -59,14 +60,14 @@ def nearest(
     known: dict[int, Near | None] = {}
     found: list[Near] = []
     for wider in (False, True):
-        for seqs in index.candidates(vector, k + (_FLAT if index.kind == "flat" else _CELLS), wider=wider):
+        for seqs in index.candidates(vector, k + (_CELLS if index.kind == "ivf" else _FLAT), wider=wider):
             fresh = [s for s in seqs if s not in known]
             known |= dict.fromkeys(fresh)
             known |= {n.seq: n for n in _described(connection, fresh, fetch, vector, exclude_key)}
             found = sorted((n for n in known.values() if n is not None), key=_rank)
             if len(found) > k and found[k - 1].similarity - found[-1].similarity > TIE:
                 break
-        if index.kind == "flat" or (found and found[0].similarity >= sure):
+        if index.kind != "ivf" or (found and found[0].similarity >= sure):
             break
     return found[:k]
 

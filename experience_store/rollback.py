@@ -122,8 +122,7 @@ def _in_parts(database: Database, target: int) -> Change:
     except BaseException:
         _forget(database, number)
         raise
-    with database.write():  # moves what was staged into the experiences
-        pass
+    database.settle()
     return Change(tuple(different[seq] for seq in sorted(different)), (), after)
 
 

@@ -104,6 +104,8 @@ class ExperienceStore(Adding):
             if not read_only:
                 database.create()
             identify(database, capacity)
+            if not read_only:
+                database.settle()
         except BaseException:
             database.close()
             raise
@@ -290,7 +292,7 @@ class ExperienceStore(Adding):
                     raise AuthorError(
                         f"the vector has {len(vector)} numbers; the store's have {live.dimension}"
                     )
-                index = live.refresh(connection, now)
+                index = live.refresh(connection, now, wait=False)
                 found = nearest(connection, index, partial(live.fetch, connection), vector, k, exclude)
                 if self._confirmed(connection, live, found, vector):
                     break
@@ -342,7 +344,7 @@ class ExperienceStore(Adding):
 
     def stats(self) -> StoreStats:
         """Figures of the store."""
-        index = None if self._live is None else self._live.index
+        index = None if self._live is None else self._live.index or self._live.scan
         with self._reading() as connection:
             return upkeep.stats(connection, self._database, index)
 

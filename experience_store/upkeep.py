@@ -18,6 +18,7 @@ from genevolve.experience_store.index import VectorIndex
 from genevolve.experience_store.live import LiveIndex, tidy, vector_path
 from genevolve.experience_store.records import State
 from genevolve.experience_store.reports import Distributions, StoreStats
+from genevolve.experience_store.scan import Scan
 from genevolve.experience_store.space import Space
 from genevolve.grammar.errors import StorageError
 
@@ -251,7 +252,7 @@ def backup(database: Database, target: Path, marker: str) -> Path:
 # ---- figures ----
 
 
-def stats(connection: sqlite3.Connection, database: Database, index: VectorIndex | None) -> StoreStats:
+def stats(connection: sqlite3.Connection, database: Database, index: VectorIndex | Scan | None) -> StoreStats:
     """See `ExperienceStore.stats`."""
     now: State = records.state(connection)
     total = connection.execute("SELECT count(*) FROM experiences").fetchone()[0]

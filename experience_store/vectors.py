@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +24,21 @@ if TYPE_CHECKING:
 _MAGIC = b"GPVECTS1"
 _HEADER = 4096
 _ROW = struct.Struct("<II")
+_RUN = 4096
 
 
 def checksum(seq: int, data: bytes | memoryview) -> int:
     """CRC-32 of a vector's bytes (little-endian float32) that begins with its number."""
     return zlib.crc32(data, seq & 0xFFFFFFFF)
+
+
+def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where numbers follow one another: begin and end of each stretch, a few thousand at most."""
+    begin = 0
+    for place in range(1, len(seqs) + 1):
+        if place == len(seqs) or seqs[place] != seqs[place - 1] + 1 or place - begin >= _RUN:
+            yield begin, place
+            begin = place
 
 
 class VectorFile:
@@ -66,15 +77,48 @@ class VectorFile:
             return None
         return np.frombuffer(data, dtype="<f4")
 
+    def many(self, seqs: Sequence[int]) -> tuple[Vectors, NDArray[np.bool_]]:
+        """The vectors of experiences, (n, d), and which of them the file has whole, (n,)."""
+        import numpy as np
+
+        numbers = np.asarray(seqs, dtype=np.int64)
+        vectors = np.empty((len(numbers), self.dimension), dtype=np.float32)
+        whole = np.zeros(len(numbers), dtype=bool)
+        rows = self.rows(int(numbers.max(initial=0)))
+        inside = np.flatnonzero(numbers <= len(rows))
+        picked = rows[numbers[inside] - 1]
+        vectors[inside] = picked["vector"]
+        same = picked["number"] == (numbers[inside] & 0xFFFFFFFF)
+        data, width = vectors.reshape(-1).view(np.uint8).data, self.dimension * 4
+        for place, seq, crc in zip(
+            inside[same].tolist(), numbers[inside][same].tolist(), picked["crc"][same].tolist(), strict=True
+        ):
+            whole[place] = crc == checksum(seq, data[place * width : (place + 1) * width])
+        return vectors, whole
+
+    def rows(self, count: int) -> NDArray[Any]:
+        """The file's rows as they are, at least so many if it has them: "number", "crc", "vector"."""
+        import numpy as np
+
+        if count and (self._map is None or len(self._map) < _HEADER + count * self._stride):
+            self._map = self._mapped(_HEADER + self._stride)
+        form = np.dtype([("number", "<u4"), ("crc", "<u4"), ("vector", "<f4", (self.dimension,))])
+        if self._map is None:
+            return np.zeros(0, dtype=form)
+        present = (len(self._map) - _HEADER) // self._stride
+        return self._map[_HEADER : _HEADER + present * self._stride].view(form)
+
     def put(self, seqs: list[int], vectors: Vectors) -> bool:
         """Write rows. False when that failed, which costs time later and nothing else."""
         if self.read_only:
             return False
         try:
-            for seq, vector in zip(seqs, vectors, strict=True):
-                data = vector.astype("<f4", copy=False).tobytes()
-                row = _ROW.pack(seq & 0xFFFFFFFF, checksum(seq, data)) + data
-                os.pwrite(self._opened(), row, _HEADER + (seq - 1) * self._stride)
+            for begin, end in _runs(seqs):
+                rows = bytearray()
+                for seq, vector in zip(seqs[begin:end], vectors[begin:end], strict=True):
+                    data = vector.astype("<f4", copy=False).tobytes()
+                    rows += _ROW.pack(seq & 0xFFFFFFFF, checksum(seq, data)) + data
+                self._write(rows, _HEADER + (seqs[begin] - 1) * self._stride)
         except OSError:
             return False
         return True
@@ -86,6 +130,12 @@ class VectorFile:
             with suppress(OSError):
                 os.close(self._file)
             self._file = None
+
+    def _write(self, data: bytearray, place: int) -> None:
+        view = memoryview(data)
+        while view:  # a large write may be cut short
+            written = os.pwrite(self._opened(), view, place)
+            view, place = view[written:], place + written
 
     def _opened(self) -> int:
         if self._file is None:

@@ -3,15 +3,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from experience_samples import ADVICE, PlainEmbedder, bundle, experience, vector_of
 
 from genevolve.experience_store import index as index_module
+from genevolve.experience_store import live as live_module
 from genevolve.experience_store import records as records_module
 from genevolve.experience_store import store as store_module
 from genevolve.experience_store.calibrate import calibrate
@@ -383,6 +386,63 @@ def test_large_stores_get_cells_and_stay_right(tmp_path: Path, monkeypatch: pyte
     with ExperienceStore.open(tmp_path / "s", embedder=PlainEmbedder()) as store:
         assert all(store.search(e.request)[0].experience.id == e.id for e in made[100::13])
         assert store.stats().index == "ivf"
+
+
+def test_a_large_store_is_searched_while_its_index_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "FLAT_LIMIT", 200)
+    monkeypatch.setattr(live_module, "SCANNED", 300)
+    made = [experience(n) for n in range(500)]
+    folder = tmp_path / "s"
+    with ExperienceStore.open(folder, embedder=PlainEmbedder(), capacity=None, durable=False) as store:
+        store.add_many(made[:450])
+        store.compact()
+    for path in (*folder.glob("index-*"), *folder.glob("vectors-*")):
+        path.unlink()
+    go, build = threading.Event(), index_module.VectorIndex.build
+
+    def slowly(*arguments: Any) -> Any:
+        assert go.wait(60)
+        return build(*arguments)
+
+    monkeypatch.setattr(index_module.VectorIndex, "build", slowly)
+    with (
+        ExperienceStore.open(folder, embedder=PlainEmbedder(), durable=False) as store,
+        ExperienceStore.open(folder, embedder=PlainEmbedder(), durable=False) as other,
+        ExperienceStore.open(folder, embedder=PlainEmbedder(), read_only=True) as reader,
+    ):
+        vectors = PlainEmbedder().embed([e.request for e in made])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+        def same(one: ExperienceStore, live: list[int]) -> None:
+            for n in range(0, 500, 37):
+                wanted = np.sort(vectors[live] @ vectors[n])[::-1][:5]
+                hits = one.search(made[n].request, k=5, gate=-1)
+                assert [h.similarity for h in hits] == pytest.approx(wanted, abs=1e-5)
+            assert one.stats().index == "scan"
+
+        live = list(range(450))
+        same(store, live)
+        same(reader, live)
+        other.remove([e.id for e in made[:40]])
+        other.restore([e.id for e in made[:10]])
+        live = [*range(10), *range(40, 450)]
+        same(store, live)
+        same(reader, live)
+        assert len(store.search(made[60].request, k=460, gate=-1)) == 420
+        go.set()
+        store.add_many(made[450:])  # waits for the index
+        assert store.search(made[470].request)[0].experience.id == made[470].id
+        assert store.stats().index == "ivf"
+        until = time.monotonic() + 60
+        while reader.stats().index == "scan" and time.monotonic() < until:
+            assert reader.search(made[470].request)[0].experience.id == made[470].id
+        assert reader.stats().index == "ivf"
+    with ExperienceStore.open(folder, embedder=PlainEmbedder(), read_only=True) as reader:
+        assert reader.search(made[480].request)[0].experience.id == made[480].id
+        assert reader.stats().index == "ivf"
+        assert reader.verify().problems == ()
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:

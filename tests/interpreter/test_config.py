@@ -204,7 +204,7 @@ def test_variables_take_the_form_of_their_setting(tmp_path: Path) -> None:
         ("openai_api_key = 'k'\n", ["keys do not belong here"]),
         ("# " + "x" * 1024 * 1024, ["larger than 1024 KiB"]),
     ],
-    ids=range(25),
+    ids=range(26),
 )
 def test_a_wrong_file_names_file_and_key(tmp_path: Path, text: str | bytes, parts: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
