@@ -7,13 +7,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from genevolve.experience_store.bundle import SLOTS
-from genevolve.experience_store.experience import Experience, ProgramRecord, canonical, program_digest
+from genevolve.experience_store.experience import (
+    Experience,
+    ProgramRecord,
+    canonical,
+    program_digest,
+    read_program,
+)
 from genevolve.experience_store.wording import (
     MAX_WORDS,
     MIN_WORDS,
@@ -34,6 +39,7 @@ DUPLICATE_OVERLAP = 0.80
 MAX_BYTES = 256 * 1024
 MAX_BULLETS = 8
 MAX_REQUEST = 8000
+_MOST = 1e15
 _EPSILON = 1e-6
 
 CODES = {
@@ -171,11 +177,13 @@ def _size(experience: Experience) -> Refused | None:
 
 def _gap(experience: Experience) -> Refused | None:
     rewards = (experience.best.reward.total, experience.worst.reward.total)
-    numbers = [experience.created, experience.gap]
+    numbers: list[float] = [experience.created, experience.gap, experience.step]
     for record in (experience.best, experience.worst):
-        numbers += [n for n in record.reward.to_dict().values() if isinstance(n, float)]
-    if not all(map(math.isfinite, numbers)):
-        return Refused("gap", "the gap, the time or a part of a reward is not a finite number")
+        numbers += [n for n in record.reward.to_dict().values() if isinstance(n, int | float)]
+    if not all(-_MOST <= n <= _MOST for n in numbers):  # refuses NaN as well
+        return Refused(
+            "gap", "the gap, the step, the time or a part of a reward is no number that can be kept"
+        )
     if not all(-_EPSILON <= r <= 1 + _EPSILON for r in rewards):
         return Refused("gap", f"the rewards {rewards[0]:g} and {rewards[1]:g} are not both between 0 and 1")
     difference = rewards[0] - rewards[1]
@@ -198,14 +206,11 @@ def _protocol(experience: Experience) -> Refused | None:
 
 def _malformed(record: ProgramRecord) -> str | None:
     """What a program lacks to be an answer at all."""
-    from genevolve.grammar.parser import parse
-    from genevolve.grammar.span import Source
     from genevolve.grammar.tree import Prompt, Request
 
-    parsed = parse(Source(record.text, "<experience>"))
-    if any(d.severity.name == "ERROR" for d in parsed.diagnostics):
+    found = read_program(record.text).statements
+    if found is None:
         return "it does not parse"
-    found = {type(s) for s in parsed.tree.statements}
     if Request not in found:
         return "it has no request"
     return None if Prompt in found else "it has no prompt"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from genevolve.experience_store.bundle import Bundle
 from genevolve.experience_store.strictly import (
@@ -228,8 +229,21 @@ def canonical(data: object) -> str:
     return json.dumps(data, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 
-def program_digest(source: str) -> str:
-    """SHA-256 of a program's formatted text in hex, as `Program.digest`; of the text itself when that is broken.
+class Reading(NamedTuple):
+    """What a program's text is.
+
+    Attributes:
+        digest: SHA-256 of the formatted text in hex; of the text itself when that is broken.
+        statements: Kinds of its statements; None when it does not parse.
+    """
+
+    digest: str
+    statements: frozenset[type] | None
+
+
+@lru_cache(maxsize=8)  # the rules of admission read both programs several times
+def read_program(source: str) -> Reading:
+    """Parse a program's text.
 
     Raises:
         AuthorError: the text holds half a character, so that it has no bytes to hash.
@@ -242,4 +256,14 @@ def program_digest(source: str) -> str:
     parsed = parse(Source(source, "<experience>"))
     broken = any(d.severity.name == "ERROR" for d in parsed.diagnostics)
     shown = source if broken else format_tree(parsed.tree)
-    return hashlib.sha256(shown.encode()).hexdigest()
+    kinds = None if broken else frozenset(type(s) for s in parsed.tree.statements)
+    return Reading(hashlib.sha256(shown.encode()).hexdigest(), kinds)
+
+
+def program_digest(source: str) -> str:
+    """SHA-256 of a program's formatted text in hex, as `Program.digest`; of the text itself when that is broken.
+
+    Raises:
+        AuthorError: the text holds half a character, so that it has no bytes to hash.
+    """
+    return read_program(source).digest

@@ -235,6 +235,12 @@ class LiveIndex:
         if now.live < SCANNED:
             return None
         scan = self.scan
+        again = scan is not None
+        if not again:
+            _log.warning(
+                "the index of the experience store is missing; searches are slow until it is made again%s",
+                ", which takes a process that may write" if self._database.read_only else "",
+            )
         if scan is None or not now.history <= scan.generation <= now.generation:
             scan = self._compared(connection, now)
             if scan is None:
@@ -243,10 +249,8 @@ class LiveIndex:
             self.scan = None
             self._follow(connection, scan, now)
         self.scan = scan
-        if self._making is None:
-            _log.warning(
-                "the index of the experience store is missing; it is made again, and searches are slower"
-            )
+        # A process that may not keep the index makes it only when it searches more than once.
+        if self._making is None and (again or not self._database.read_only):
             self._making = Making(self._beside)
         return scan
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _PART = 200
 """Rows a transaction when many are changed: others wait for milliseconds."""
+_REMEMBERED = 100_000
+"""Experiences that went and are known again when they are imported."""
 _TEXTS = 64
 """Requests that are embedded at once."""
 
@@ -169,6 +171,7 @@ def compact(database: Database) -> int:
             break
         gone += part
     _shorten(database, floor)
+    _forget_departed(database)
     if now.embedder:
         _forget_vectors(database, now.embedder)
     database.vacuum()
@@ -211,6 +214,18 @@ def _shorten(database: Database, floor: int) -> None:
                 "(SELECT 1 FROM changes d WHERE d.seq = ? AND d.n > ? AND d.generation <= ?)",
                 [(n, seq, n, floor) for n, seq in rows],
             )
+
+
+def _forget_departed(database: Database) -> None:
+    """Of what was let in and went, remember the latest: an import of more than that may let some in again."""
+    gone = 1
+    while gone:
+        with database.write() as connection:
+            gone = connection.execute(
+                "DELETE FROM departed WHERE n IN "
+                "(SELECT n FROM departed WHERE n <= (SELECT max(n) FROM departed) - ? LIMIT ?)",
+                (_REMEMBERED, _PART),
+            ).rowcount
 
 
 def tidy_vectors(database: Database, keep: int) -> None:
