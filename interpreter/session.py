@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,8 @@ class Session:
         self._statements: tuple[Statement, ...] = ()
         self._scope = Scope.root(execution.environment)
         self._stepping = False
+        self.comments: tuple[str, ...] = ()
+        """Comments after the last statement; they only belong to the text."""
 
     @property
     def scope(self) -> Scope:
@@ -99,7 +101,7 @@ class Session:
     @property
     def tree(self) -> Tree:
         """The program so far."""
-        return Tree(self._statements)
+        return Tree(self._statements, self.comments)
 
     @property
     def text(self) -> str:
@@ -206,7 +208,7 @@ class Session:
         trace.adopt(past.events)
         copy = Session(self._machine, self._execution.fork(trace), self._parameters)
         copy._planner, copy._scope, copy._statements = self._planner, self._scope, self._statements
-        copy._given = self._given
+        copy._given, copy.comments = self._given, self.comments
         return copy
 
     def _bind(self, source: Source, header: ProgramHeader) -> None:
@@ -235,4 +237,8 @@ class Session:
 def _read(given: Statement | str) -> tuple[Source, Statement | None, tuple[Diagnostic, ...]]:
     """A statement with the source that its spans point into."""
     source = Source(given if isinstance(given, str) else format_statement(given), "<statement>")
-    return (source, *parse_statement(source.text))
+    statement, found = parse_statement(source.text)
+    if statement is not None and not isinstance(given, str) and given.trivia.blank_before:
+        # The blank line before a statement is not in its own text.
+        statement = replace(statement, trivia=replace(statement.trivia, blank_before=True))
+    return source, statement, found

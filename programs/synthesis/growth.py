@@ -243,6 +243,7 @@ class Growth:
         """
         comments = (*self._comments, *self.sketch.program.tree.comments)
         text = format_tree(Tree(tuple(self._written), comments))
+        self.session.comments = comments
         name = self.sketch.program.name or "filled"
         checked = check(parse(Source(text, f"{name}.gprog")), self.sketch.environment)
         if not checked.ok:

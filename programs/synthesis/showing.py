@@ -27,8 +27,11 @@ def filled_text(rollout: Rollout, *, color: bool = False) -> str:
         if tag == "equal":
             lines += [_line(" ", line, _DIM, color) for line in before[a:b]]
             continue
-        lines += [_line("-", line, _RED, color) for line in before[a:b] if line]
-        lines += [_line("+", line, _GREEN, color) for line in after[c:d] if line]
+        gone = [_line("-", line, _RED, color) for line in before[a:b] if line]
+        come = [_line("+", line, _GREEN, color) for line in after[c:d] if line]
+        # As many lines as before: statements whose holes were filled, each beside what it was.
+        paired = len(gone) == len(come)
+        lines += [line for pair in zip(gone, come, strict=True) for line in pair] if paired else gone + come
     return "\n".join(lines) + "\n"
 
 
