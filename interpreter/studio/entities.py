@@ -33,9 +33,9 @@ COUNTED = (
         "umbrella",
         "flower",
     ),
-    *("mushroom", "drum", "hat", "bottle", "candle", "anchor", "leaf", "gem"),
+    *("mushroom", "drum", "hat", "bottle", "candle", "anchor", "gem"),
 )
-"""Nouns that a number belongs to."""
+"""Nouns of things that requests name. A leaf is none: leaves are also what a thing can be covered in."""
 APPEARS_AS: dict[str, tuple[str, ...]] = {
     "place": ("tower", "house"),
     "festival": ("lantern", "drum"),
