@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 
+KEEP = """\
+The instruction describes a small language and how turns are written. Keep that description word for word: programs that
+break it earn nothing. Add general advice at its end, in the imperative, without names of examples."""
+"""What the reflecting model is told besides the feedback."""
+
 
 def bootstrap(
     module: M,
@@ -62,6 +67,7 @@ def bootstrap(
         max_labeled_demos=0,  # examples have no turns
         max_rounds=rounds,
     )
+    _try_once(module, examples, teacher_lm or lm)
     with translated(), hushed(hushed=quiet), dspy.context(lm=lm):
         better: M = optimizer.compile(module, trainset=[*examples])
     return better
@@ -101,9 +107,11 @@ def evolve(
         GenevolveError: The language model failed; see `bridge`.
     """
     from dspy.teleprompt import GEPA
+    from dspy.teleprompt.gepa import InstructionProposer
 
     _some(examples)
     optimizer = GEPA(
+        instruction_proposer=InstructionProposer(additional_instructions=KEEP, truncate_history_outputs=True),
         metric=reward.with_feedback,
         max_metric_calls=metric_calls,
         reflection_lm=reflection_lm,
@@ -111,6 +119,7 @@ def evolve(
         num_threads=threads,
         seed=seed,
     )
+    _try_once(module, examples, lm)
     with translated(), hushed(hushed=quiet), dspy.context(lm=lm):
         better: M = optimizer.compile(
             module, trainset=[*examples], valset=[*(held_out if held_out is not None else examples)]
@@ -123,6 +132,12 @@ def evaluate(module: Any, examples: Sequence[Any], reward: ProgramReward, *, lm:
     _some(examples)
     with translated(), dspy.context(lm=lm):
         return sum(reward(e, module(**e.inputs())) for e in examples) / len(examples)
+
+
+def _try_once(module: Any, examples: Sequence[Any], lm: Any) -> None:
+    """One run before a search: optimizers count a wrong key or a dead service as bad runs, this tells it at once."""
+    with translated(), dspy.context(lm=lm):
+        module(**examples[0].inputs())
 
 
 def _some(examples: Sequence[Any]) -> None:
