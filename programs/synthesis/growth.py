@@ -18,7 +18,7 @@ from genevolve.grammar.parameters import check_parameters
 from genevolve.grammar.parser import parse
 from genevolve.grammar.scope import Scope
 from genevolve.grammar.span import Source
-from genevolve.grammar.tree import Let, Prompt, Ref, Request, Statement, StatementHole, Tree, Trivia
+from genevolve.grammar.tree import Let, Prompt, Ref, Render, Request, Statement, StatementHole, Tree, Trivia
 from genevolve.grammar.types import Environment
 from genevolve.interpreter.session import Observation, Session
 from genevolve.interpreter.values import Images
@@ -208,7 +208,9 @@ class Growth:
             raise Refused(refusal(Source(format_statement(statement)), twice, shown(statement)))
         if extension.ok and not has_holes(statement):
             self._check_calls(statement, cost, _cost(before, own), may_call=may_call)
-            broken = self._broken(extension.scope) - self._broken(before, own)
+            broken = self._broken(extension.scope)
+            if not isinstance(statement, Render):  # after it nothing can be put right any more
+                broken -= self._broken(before, own)
             if broken:
                 reasons = "\n".join(f"| {reason}" for reason in sorted(broken))
                 raise Refused(
