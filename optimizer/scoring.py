@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def score_completions(
     *,
     temperature: float = 1.0,
     share: bool = True,
+    recompute_rows: int = 0,
 ) -> Scored:
     """Score the tokens of completions.
 
@@ -62,6 +64,8 @@ def score_completions(
         score_mask: (B, C) 1 where a token is to be scored. What stands behind a row's last scored token is not read.
         temperature: Logits are divided by it.
         share: Whether common beginnings are computed once. False runs each row on its own.
+        recompute_rows: Above 0, activations of what rows do not share are dropped and computed again in the backward
+            pass, so many rows at a time: less memory for one more forward pass of that part.
 
     Returns:
         (B, C) log-probabilities and entropies under softmax(logits / temperature), in float32.
@@ -76,7 +80,7 @@ def score_completions(
     live = [row for row in rows if row.scored]
     if not live:
         return Scored(log_probs, entropies)
-    hidden, targets, places = _hidden(model, live, share, device)
+    hidden, targets, places = _hidden(model, live, share, recompute_rows, device)
     values, entropy = _head(model, hidden, targets, temperature)
     row_index = torch.tensor([p[0] for p in places], device=device)
     column = torch.tensor([p[1] for p in places], device=device)
@@ -109,19 +113,32 @@ def _common(rows: Sequence[_Row]) -> int:
     return max(0, shortest)
 
 
-def _groups(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Rows with the same prompt, in the order of their first."""
-    groups: dict[tuple[int, ...], list[_Row]] = {}
+def _groups(rows: Sequence[_Row], shared: int) -> list[tuple[int, list[_Row]]]:
+    """Rows that continue together, each list with how many tokens it has in common.
+
+    Siblings with the same prompt make a list of their own; rows that share no more than `shared` with anyone go
+    together.
+    """
+    by_prompt: dict[tuple[int, ...], list[_Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row.ids[: row.prompt]), []).append(row)
-    return list(groups.values())
+        by_prompt.setdefault(tuple(row.ids[: row.prompt]), []).append(row)
+    groups: list[tuple[int, list[_Row]]] = []
+    alone: list[_Row] = []
+    for group in by_prompt.values():
+        common = _common(group)
+        if len(group) > 1 and common - shared >= MIN_SHARED:
+            groups.append((common, group))
+        else:
+            alone.extend(group)
+    return [*groups, *([(shared, alone)] if alone else [])]
 
 
 def _hidden(
-    model: Any, rows: list[_Row], share: bool, device: Any
+    model: Any, rows: list[_Row], share: bool, recompute_rows: int, device: Any
 ) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
     """Hidden states (N, H) that predict the scored tokens, those tokens (N,), and their places (row, column)."""
     import torch
+    from torch.utils.checkpoint import checkpoint
 
     found: list[Tensor] = []
     targets: list[int] = []
@@ -137,13 +154,23 @@ def _hidden(
     past, shared = None, 0
     if share and (common := _common(rows)) >= MIN_SHARED:
         past, shared = _prefix(body, rows[0].ids[:common], None, device), common
-    for group in _groups(rows) if share else [[row] for row in rows]:
-        own, start = past, shared
-        common = _common(group)
-        if share and len(group) > 1 and common - shared >= MIN_SHARED:
-            own, start = _prefix(body, group[0].ids[shared:common], past, device), common
-        collect(_continue(body, group, own, start, device), group, start)
+    for start, group in _groups(rows, shared) if share else [(0, [row]) for row in rows]:
+        own = past
+        if start > shared:
+            own = _prefix(body, group[0].ids[shared:start], past, device)
+        for piece in _pieces(group, recompute_rows if torch.is_grad_enabled() else 0):
+            run = partial(_continue, body, piece, own, start, device)
+            states = checkpoint(run, use_reentrant=False) if recompute_rows else run()
+            collect(states, piece, start)
     return torch.cat(found), torch.tensor(targets, device=device), places
+
+
+def _pieces(rows: list[_Row], size: int) -> list[list[_Row]]:
+    """Lists of at most `size` rows, rows of like length together; all at once when `size` is 0."""
+    if not size:
+        return [rows]
+    rows = sorted(rows, key=lambda row: len(row.ids))
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
 def _prefix(body: Any, ids: list[int], past: Any, device: Any) -> Any:

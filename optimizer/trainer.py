@@ -53,6 +53,7 @@ class Distillation:
         kl_weight: β of the KL term towards the weights at the start.
         loss: The numbers of the loss itself.
         share_prefixes: Whether common beginnings are computed once.
+        recompute_rows: See `score_completions`: 0 keeps all activations of the student's pass.
     """
 
     weight: float = 2.0
@@ -61,6 +62,7 @@ class Distillation:
     kl_weight: float = 1e-3
     loss: SDLSettings = field(default_factory=SDLSettings)
     share_prefixes: bool = True
+    recompute_rows: int = 0
 
 
 class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typed
@@ -170,6 +172,7 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
                     input_ids[:, split:],
                     scored,
                     temperature=self.temperature,
+                    recompute_rows=self.distillation.recompute_rows,
                 )
             found = (result.log_probs, result.entropies if compute_entropy else None, None)
         if torch.is_grad_enabled():
