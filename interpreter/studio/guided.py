@@ -133,9 +133,9 @@ class Prompt:
         return [sentence for sentence in found if sentence]
 
     def _place(self, index: int) -> str:
-        """Where a thing stands; left out where the layout is asked for but worded plainly."""
+        """Where a thing stands; left out for things whose layout is asked for but worded plainly."""
         layout = self.content.want("spatial_layout")
-        if self.vague or (layout is not None and "spatial_layout" in self.plain):
+        if self.vague or (layout is not None and index in layout.things and "spatial_layout" in self.plain):
             return ""
         return f" {PLACES[self.scene.things[index].place]} of the picture"
 
@@ -182,8 +182,13 @@ class Prompt:
         first, second = (self.scene.things[i] for i in want.things)
         if thing == second:
             return ""
-        a, b = with_article(first.noun), with_article(second.noun)
+        a, b = (f"{with_article(self.scene.things[i].noun)}{self._related_place(i)}" for i in want.things)
         return f"There are {a} and {b} in {first.colour} and {second.colour}."
+
+    def _related_place(self, index: int) -> str:
+        """The place of a thing whose layout is asked for; that another skill is left out is no reason to lose it."""
+        layout = self.content.want("spatial_layout")
+        return self._place(index) if layout is not None and index in layout.things else ""
 
     def _creature(self, thing: Thing, place: str, guided: bool) -> str:
         if not guided:

@@ -223,7 +223,7 @@ class Oracle:
         else:
             facts = [Fact(f.name) for f in self.request.facts if f.entity == target.id and self._is_fact(f)]
             query = careful_query(target, facts) if self._knows_target(seen) else self._lost_query(facts)
-        if self._wrong_query:
+        if self._wrong_query and (name == HOP or source is None):
             query = careless_query(self._world, self.request)
         return f"let {name} = search({quote(query)}, top_k: 3)\n"
 
@@ -257,7 +257,7 @@ class Oracle:
     # ---- the last turn ----
 
     def _last(self, seen: Seen) -> str:
-        size = f"render size: {self.request.scene.width}x{self.request.scene.height}, seed: {self.request.scene.seed}"
+        size = f"render size: {self.request.scene.width}x{self.request.scene.height}"
         if self._switches.bare:
             return f"prompt {quote(self.request.prompt)}\n{size}\n"
         lines = []
@@ -303,7 +303,7 @@ class Oracle:
     def _right(self, candidates: Sequence[tuple[str, str]]) -> int | None:
         wanted = self.request.references[0].path
         caption = _captions(self._world).get(wanted)
-        return next((i for i, (_, text) in enumerate(candidates) if text == caption), None)
+        return next((i for i, (_, text) in enumerate(candidates) if caption and text.endswith(caption)), None)
 
 
 def program_text(request: Request, turns: Sequence[str]) -> str:

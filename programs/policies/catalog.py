@@ -1,5 +1,7 @@
 """Policies by name: `smollm2`, `local:MODEL`, `endpoint:MODEL`, `released:ADDRESS`, `scripted:FILE`.
 
+`oracle:DIR` knows the answers to the requests of a studio world.
+
 Options follow a question mark: `local:Qwen/Qwen3-0.6B?device=cuda&constrained=true`. A package adds a policy with an
 entry point in the group `genevolve.policies`: a function or class that takes the text after the colon ("" without
 one) and returns a policy.
@@ -116,12 +118,19 @@ def _scripted(argument: str, config: Config | None) -> Policy:
     return open_scripted(argument)
 
 
+def _oracle(argument: str, config: Config | None) -> Policy:
+    from genevolve.programs.policies.oracle import open_oracle
+
+    return open_oracle(argument)
+
+
 _BUILT_IN: dict[str, Callable[[str, Config | None], Policy]] = {
     "smollm2": _smollm2,
     "local": _local,
     "endpoint": _endpoint,
     "released": _released,
     "scripted": _scripted,
+    "oracle": _oracle,
 }
 
 
