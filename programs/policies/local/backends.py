@@ -45,7 +45,11 @@ class Backend:
     """Opens batches of rows over prompts; keeps what it computed for later ones, where the model allows that."""
 
     def __init__(
-        self, kind: str, model: Any, make: Callable[[Sequence[Sequence[Node]]], _Computing] | None, max_bytes: int
+        self,
+        kind: str,
+        model: Any,
+        make: Callable[[Sequence[Sequence[Node]]], _Computing] | None,
+        max_bytes: int,
     ) -> None:
         self.kind = kind
         self.forward = Forward(model)
@@ -76,7 +80,6 @@ class Backend:
         """Bring what is kept back into its bounds."""
         self.tree.evict()
 
-    @torch.no_grad()
     def _compute(self, paths: Sequence[Sequence[Node]]) -> None:
         """Compute the nodes that are not computed yet, each once, those above first."""
         while True:
@@ -129,7 +132,8 @@ def choose(model: Any, max_bytes: int, *, wanted: str = "auto") -> tuple[Backend
     """
     reasons: list[str] = []
     for kind in ("lean", "padded", "single") if wanted == "auto" else (wanted,):
-        backend, reason = _open(kind, model, max_bytes)
+        with torch.no_grad():
+            backend, reason = _open(kind, model, max_bytes)
         if backend is not None:
             return backend, "; ".join(reasons)
         reasons.append(f"{kind}: {reason}")
@@ -175,7 +179,6 @@ def _no_padding(model: Any, forward: Forward) -> str:
     return "" if plain_cache(getattr(out, "past_key_values", None)) else "it has a cache of another kind"
 
 
-@torch.no_grad()
 def deviation(backend: Backend) -> float:
     """How far the logits of a backend are from a plain forward's, relative to the spread of the latter."""
     vocabulary = int(backend.forward.model.get_input_embeddings().weight.shape[0])
@@ -185,7 +188,9 @@ def deviation(backend: Backend) -> float:
     batch = backend.open([first[:12], second[:10]])
     got = [batch.read({0: first[12:14], 1: second[10:11]}), batch.read({0: first[14:], 1: second[11:]})]
     device = backend.forward.device
-    wholes = [backend.forward.model(torch.tensor([ids], device=device)).logits[0].float() for ids in (first, second)]
+    wholes = [
+        backend.forward.model(torch.tensor([ids], device=device)).logits[0].float() for ids in (first, second)
+    ]
     want = [
         torch.cat([wholes[0][12:14], wholes[1][10:11]]),
         torch.cat([wholes[0][14:], wholes[1][11:]]),

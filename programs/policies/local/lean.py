@@ -136,16 +136,19 @@ class LeanModel:
         self.model = model
         self.refresh()
 
-    @torch.no_grad()
     def refresh(self) -> None:
         """Read the weights of the model as they are now."""
+        with torch.no_grad():
+            self._read_weights()
+
+    def _read_weights(self) -> None:
         inner, head = _inner(self.model), _head(self.model)
         size = sum(p.numel() * p.element_size() for p in self.model.parameters())
         self._fuse = size <= FUSE_BYTES
         self.layers = [self._layer(layer) for layer in inner.layers]
         self.norm = _norm(inner.norm)
-        self.embedding = inner.embed_tokens.weight
-        self.head = effective_weight(head)
+        self.embedding = inner.embed_tokens.weight.detach()
+        self.head = effective_weight(head).detach()
         self.head_bias = getattr(head, "bias", None)
         self.rotary = inner.rotary_emb
         attention = inner.layers[0].self_attn
@@ -280,7 +283,9 @@ class LeanBatch:
         """The keys and values that were computed in this batch for a row, which leaves it."""
         slot = self._slot.pop(row)
         start, end = self._tail[row], self._used[row]
-        found = KeyValues(self._keys[:, slot, :, start:end].clone(), self._values[:, slot, :, start:end].clone())
+        found = KeyValues(
+            self._keys[:, slot, :, start:end].clone(), self._values[:, slot, :, start:end].clone()
+        )
         if self._slot and len(self._slot) <= 0.75 * self._keys.shape[1]:
             self._compact()
         return found

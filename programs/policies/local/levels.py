@@ -158,7 +158,7 @@ def scores(queries: torch.Tensor, keys: torch.Tensor, to: Route) -> torch.Tensor
     Returns:
         (tokens, key heads, queries per key head, length); -inf where a key must not be seen.
     """
-    tokens, heads, fan, width = queries.shape
+    _, heads, fan, width = queries.shape
     length = keys.shape[2]
     q = queries if to.gather is None else queries.index_select(0, to.gather)
     q = q.view(to.groups, to.most, heads, fan, width).transpose(1, 2)

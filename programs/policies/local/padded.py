@@ -33,7 +33,7 @@ class Forward:
         return self.model(input_ids=ids, use_cache=True, return_dict=True, **known)
 
 
-def plain_cache(cache: object) -> bool:
+def plain_cache(cache: Any) -> bool:
     """Whether all layers of a cache keep the keys and values of all tokens, in one shape."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
@@ -41,7 +41,10 @@ def plain_cache(cache: object) -> bool:
     if type(cache) is not DynamicCache or not cache.layers:
         return False
     shapes = {(tuple(x.keys.shape), tuple(x.values.shape)) for x in cache.layers if x.is_initialized}
-    return all(type(layer) is DynamicLayer and layer.is_initialized for layer in cache.layers) and len(shapes) == 1
+    return (
+        all(type(layer) is DynamicLayer and layer.is_initialized for layer in cache.layers)
+        and len(shapes) == 1
+    )
 
 
 class PaddedBatch:
@@ -84,7 +87,6 @@ class PaddedBatch:
         keys = torch.stack([k[slot, :, end - count :] for k, _ in self._layers])
         return KeyValues(keys, torch.stack([v[slot, :, end - count :] for _, v in self._layers]))
 
-    @torch.no_grad()
     def _step(self, tokens: Mapping[int, Sequence[int]], keep: int) -> torch.Tensor:
         """Read right-aligned tokens; rows without any wait. Returns (rows, at least `keep`, vocabulary)."""
         from transformers import DynamicCache
@@ -171,7 +173,6 @@ class SingleBatch:
         for kept in (self._ids, self._done, self._caches):
             kept.pop(row, None)
 
-    @torch.no_grad()
     def _read(self, row: int, new: Sequence[int]) -> torch.Tensor:
         self._ids[row] += new
         ids, device = self._ids[row], self._forward.device
@@ -186,7 +187,6 @@ class SingleBatch:
         return out.logits[0, -len(new) :].float()
 
 
-@torch.no_grad()
 def rescored(
     forward: Forward,
     pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
@@ -235,8 +235,12 @@ def _rescored(
     places = (mask.cumsum(1) - 1).clamp(min=0)
     out = forward(wanted, keep=keep, attention_mask=mask, position_ids=places)
     logits = out.logits[:, -keep:-1].float() / (temperature or 1.0)
-    chosen = logits.gather(-1, wanted[:, 1 - keep :, None])[..., 0] if keep > 1 else logits.new_zeros((len(pairs), 0))
+    chosen = (
+        logits.gather(-1, wanted[:, 1 - keep :, None])[..., 0]
+        if keep > 1
+        else logits.new_zeros((len(pairs), 0))
+    )
     values = (chosen - torch.logsumexp(logits, -1)).cpu()
-    return [values[i, values.shape[1] - len(new) :].tolist() if new else [] for i, (_, new) in enumerate(pairs)]
-
-
+    return [
+        values[i, values.shape[1] - len(new) :].tolist() if new else [] for i, (_, new) in enumerate(pairs)
+    ]
