@@ -61,6 +61,22 @@ class Constraints:
         new._present, new._absent = self._present.copy(), self._absent.copy()
         return new
 
+    @property
+    def things(self) -> tuple[str, ...]:
+        """The things that something is required of, in lower case, in order."""
+        counted = (thing for thing, _ in self._bounds)
+        return tuple(dict.fromkeys((*counted, *self._present, *self._absent)))
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The things that must not be there."""
+        return tuple(self._absent)
+
+    @property
+    def highest(self) -> int:
+        """The largest number that a count is compared with."""
+        return max((bound.value for bounds in self._bounds.values() for bound in bounds), default=0)
+
     def add_count(self, what: str, operator: str, base: str, value: int, span: Span) -> Clash | None:
         """`count(what) operator base + value`; `base` is the name of an unknown number, or empty for 0."""
         thing = _even(what)

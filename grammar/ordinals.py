@@ -137,6 +137,16 @@ def ordinal_before(text: str) -> str | None:
     return match.group().strip() if match is not None else None
 
 
+def patterns() -> tuple[str, ...]:
+    """The regular expressions of all breaks, for those that turn them into something else."""
+    return tuple(pattern.pattern for _, pattern in _PATTERNS)
+
+
+def counting_pattern() -> str:
+    """The regular expression of an ordinal that a reference follows."""
+    return _COUNTS.pattern.removesuffix(r"\Z")
+
+
 def find_protocol_breaks(text: str) -> list[ProtocolBreak]:
     """Written ordinals, image ids and URLs in a text, in order, none overlapping another.
 

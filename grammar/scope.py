@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from genevolve.grammar.constraints import Constraints
 from genevolve.grammar.diagnostics import Diagnostic, ordered
 from genevolve.grammar.facts import Binding, Facts
 from genevolve.grammar.rules import Rules
@@ -139,6 +140,11 @@ class Scope:
     def has_holes(self) -> bool:
         """Whether any statement is a hole or has one."""
         return self._facts.last_hole >= 0
+
+    @property
+    def constraints(self) -> Constraints:
+        """A copy of what is required so far, to try whether something else can hold with it."""
+        return self._facts.constraints.copy()
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
