@@ -3,6 +3,8 @@
 DSPy logs to stderr by itself. When it is imported here first, only its errors are logged;
 `logging.getLogger("dspy").setLevel(...)` brings the rest back. Nothing is cached on disk unless somebody asks for it:
 DSPy opens its cache when a model with `cache=True` is first called, and models that are made here have `cache=False`.
+Prices come from the list that DSPy carries and not from the network, unless the environment says so with
+`LITELLM_LOCAL_MODEL_COST_MAP=false`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,6 +37,8 @@ def load_dspy() -> ModuleType:
             raise ConfigurationError(f"DSPy cannot be imported: {error}") from error
         if fresh:
             logging.getLogger("dspy").setLevel(logging.ERROR)
+            # Else it downloads a list of prices when it first looks one up.
+            os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
     module: ModuleType = dspy
     return module
 

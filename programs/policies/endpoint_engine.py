@@ -9,6 +9,7 @@ cost are left to the caller: one call here is one attempt.
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -126,7 +127,7 @@ class _BoundedResponse:
 class _BoundedTransport:
     """DSPy's own HTTP client, whose timeouts bound only the wait for the next byte."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, *, trust_env: bool) -> None:
         from dspy._vendor.lm15.transports import StdlibTransport
 
         self._bounds = bounds
@@ -136,6 +137,7 @@ class _BoundedTransport:
             write_timeout=bounds.seconds,
             pool_timeout=bounds.seconds,
             max_connections=bounds.max_connections,
+            trust_env=trust_env,
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -167,9 +169,11 @@ class Engine:
         from dspy.clients.engines.lm15_engine import LM15Engine
 
         lm15 = dspy.lm15
-        transport = _BoundedTransport(self.bounds)
         name = self.address.model.partition("/")[2]
         url = self.address.api_base or (self.base_url if self.address.provider == "openai" else None)
+        # A proxy is of no use on the way to this machine.
+        near = url is not None and _is_loopback(urlsplit(url).hostname or "")
+        transport = _BoundedTransport(self.bounds, trust_env=not near)
         try:
             if url is not None:
                 access = lm15.AccessPolicy(provider=DECLARED, base_url=url)
@@ -283,6 +287,15 @@ def open_lm(engine: Engine, **defaults: Any) -> dspy.LM:
     """
     options = {"cache": False, "num_retries": 0, **defaults}
     return load_dspy().LM(engine.address.model, engine=engine, async_engine=AsyncEngine(engine), **options)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def price_of(engine: Engine, response: Any, request: Any) -> float | None:

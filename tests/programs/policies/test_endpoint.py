@@ -14,7 +14,18 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from servers import FaultyServer, Reply, Request, busy, drip, html_reply, json_reply, reset, truncated
+from servers import (
+    FaultyServer,
+    Reply,
+    Request,
+    busy,
+    drip,
+    html_reply,
+    json_reply,
+    redirect,
+    reset,
+    truncated,
+)
 
 from genevolve.grammar.errors import ConfigurationError
 from genevolve.interpreter.images import open_image
@@ -233,6 +244,33 @@ def test_one_dialogue_that_fails_leaves_the_others_alone(server: FaultyServer) -
     assert [e.stop for e in emissions] == [Stop.END, Stop.FAILED, Stop.END]
 
 
+def test_redirects_are_not_followed_and_proxies_not_asked_for_this_machine(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert one(server, chat(TURN)).text == TURN
+    moved = one(server, redirect(server.url("/elsewhere"), 307))
+    assert moved.stop is Stop.FAILED
+    assert server.count("/elsewhere") == 0
+
+
+def test_the_catalog_opens_it(tmp_path: Path) -> None:
+    from genevolve.interpreter.config import load_config
+    from genevolve.programs.policies.catalog import open_policy
+
+    (tmp_path / ".env").write_text(f"MODELS_API_KEY={KEY}\n")
+    (tmp_path / "genevolve.toml").write_text("")
+    config = load_config(file=tmp_path / "genevolve.toml", environment={}, user_file=tmp_path / "none.toml")
+    spec = "endpoint:openai/own?api_base=http://127.0.0.1:9/v1&key=MODELS_API_KEY"
+    opened = open_policy(spec, config)
+    assert isinstance(opened, EndpointPolicy)
+    assert opened.name == spec
+    with pytest.raises(ConfigurationError, match="MODELS_API_KEY"):
+        open_policy(
+            spec, load_config(start=tmp_path.parent, environment={}, user_file=tmp_path / "none.toml")
+        )
+
+
 def test_requests_are_spaced(server: FaultyServer) -> None:
     server.on(PATH, chat(TURN))
     policy(server, rpm=600.0).act([dialogue(n) for n in range(4)], Limits())
@@ -321,9 +359,12 @@ def test_a_name_opens_the_same_policy_and_holds_no_key(server: FaultyServer) -> 
     ],
 )
 def test_wrong_specs_are_told_without_repeating_keys(spec: str, told: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    def open_it() -> EndpointPolicy:
         model, options = parse_spec(spec)
-        EndpointPolicy(model, options, Secrets({}))
+        return EndpointPolicy(model, options, Secrets({}))
+
+    with pytest.raises(ConfigurationError) as caught:
+        open_it()
     assert told in str(caught.value)
     assert "sk-0123456789" not in str(caught.value)
 
