@@ -1,6 +1,7 @@
-"""Renderers by name: `storyboard`, `diffusers:FOLDER?device=cpu`, services, and those that other packages bring.
+"""Renderers by name: `storyboard`, `diffusers:FOLDER?device=cpu`, `studio`, services, those that other packages bring.
 
-Services are `qwen-service:http://host:8001`, `gemini[:model]`, `openai:model` and `comfyui:workflow.json`.
+`studio:count=0.3,side=768` is the simulated generator with other rates. Services are
+`qwen-service:http://host:8001`, `gemini[:model]`, `openai:model` and `comfyui:workflow.json`.
 
 A package adds a renderer with an entry point in the group `genevolve.renderers`: a function or class that
 takes the text after the colon ("" without one) and returns a renderer.
@@ -72,6 +73,12 @@ def _storyboard(argument: str) -> Renderer:
     return StoryboardRenderer()
 
 
+def _studio(argument: str) -> Renderer:
+    from genevolve.interpreter.studio.generator import SimulatedGenerator
+
+    return SimulatedGenerator.parse(argument)
+
+
 def _diffusers(argument: str) -> Renderer:
     from genevolve.interpreter.renderers.diffusers import DiffusersRenderer, Options
 
@@ -94,7 +101,11 @@ def _diffusers(argument: str) -> Renderer:
     return DiffusersRenderer(location, Options.parse(options))
 
 
-_BUILT_IN: dict[str, Callable[[str], Renderer]] = {"storyboard": _storyboard, "diffusers": _diffusers}
+_BUILT_IN: dict[str, Callable[[str], Renderer]] = {
+    "storyboard": _storyboard,
+    "diffusers": _diffusers,
+    "studio": _studio,
+}
 
 
 def _remote(config: Config) -> Remote:

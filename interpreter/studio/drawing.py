@@ -286,6 +286,13 @@ def _finish(image: Image.Image, style: str, variant: int, *, on_things: bool) ->
     return Image.fromarray(np.minimum(pixels, 255).astype(np.uint8))
 
 
+def grain_of_things(style: str, width: int, height: int, variant: int) -> NDArray[np.float32] | None:
+    """What a style multiplies things and letters by, (height, width); None for a style without a grain."""
+    if style == "plain":
+        return None
+    return np.asarray(_grain(style, width, height, variant, 0.3) / 128, np.float32)
+
+
 @lru_cache(maxsize=64)
 def _grain(style: str, width: int, height: int, variant: int, strength: float) -> NDArray[np.uint16]:
     """What a style multiplies each pixel by, in 128ths, (height, width)."""
@@ -308,7 +315,7 @@ def _grain(style: str, width: int, height: int, variant: int, strength: float) -
     else:
         threads = np.sin(x * 2 * np.pi / 4) * np.sin(y * 2 * np.pi / 4)
         change = 0.14 * threads + 0.06 * np.sin(y * 2 * np.pi / 13)
-    return np.clip((1 + strength * change) * 128, 0, 255).astype(np.uint16)
+    return np.asarray(np.clip((1 + strength * change) * 128, 0, 255), np.uint16)
 
 
 def _clouds(chance: np.random.Generator, width: int, height: int, cells: int) -> NDArray[np.float32]:

@@ -210,7 +210,7 @@ def _seats(thing: Thing, box: Box, seed: int) -> tuple[list[tuple[float, float]]
         return _scatter(n, box, seed)
     columns = math.ceil(n / rows)
     room = min(box.width / columns, box.height / rows)
-    seats = []
+    seats: list[tuple[float, float]] = []
     for r in range(rows):
         here = min(columns, n - r * columns)
         y = cy + room * (r - (rows - 1) / 2)

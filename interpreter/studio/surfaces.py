@@ -70,7 +70,7 @@ def material(colour: Rgb, name: str, n: int, unit: float) -> Colours:
     gain, lift = _relief(name, n, unit)
     if luminance(colour) < 60:  # dark things show their grain by lighter lines
         lift = lift + np.abs(gain - 1) * 120
-    return np.clip(flat * gain[..., None] + lift[..., None], 0, 255)
+    return np.asarray(np.clip(flat * gain[..., None] + lift[..., None], 0, 255), np.float32)
 
 
 @lru_cache(maxsize=256)
@@ -108,26 +108,26 @@ def skin(name: str, n: int, unit: float) -> Gray:
     px, py = x * n / unit, y * n / unit
     if name == "bricks":
         row = np.floor(py / 9)
-        return ((np.mod(py, 9) < 2) | (np.mod(px + 8 * np.mod(row, 2), 16) < 2)).astype(np.float32)
+        return np.asarray((np.mod(py, 9) < 2) | (np.mod(px + 8 * np.mod(row, 2), 16) < 2), np.float32)
     if name == "scales":
         row = np.floor(py / 8)
         cx = np.mod(px + 6 * np.mod(row, 2), 12) - 6
         cy = np.mod(py, 8)
         r = np.sqrt(cx**2 + cy**2)
-        return ((r > 5) & (r < 7.2)).astype(np.float32)
+        return np.asarray((r > 5) & (r < 7.2), np.float32)
     if name == "leaves":
         u, v = np.mod(px + 7 * np.mod(np.floor(py / 12), 2), 14) - 7, np.mod(py, 12) - 6
-        return ((np.abs(u) / 3 + np.abs(v) / 5.6) < 1).astype(np.float32)
+        return np.asarray((np.abs(u) / 3 + np.abs(v) / 5.6) < 1, np.float32)
     if name == "honeycomb":
         u, v = px / 12, py / 10.4
         odd = np.mod(np.floor(v), 2)
         dx = np.mod(u + odd * 0.5, 1) - 0.5
         dy = np.mod(v, 1) - 0.5
-        return ((np.abs(dx) * 12 > 4.9) | (np.abs(dy) * 10.4 + np.abs(dx) * 5 > 6.0)).astype(np.float32)
+        return np.asarray((np.abs(dx) * 12 > 4.9) | (np.abs(dy) * 10.4 + np.abs(dx) * 5 > 6.0), np.float32)
     if name == "spots":
         u, v = np.mod(px + 7 * np.mod(np.floor(py / 12), 2), 14) - 7, np.mod(py, 12) - 6
-        return ((u**2 + v**2) < 14).astype(np.float32)
-    return (np.mod(py + 2.6 * np.sin(px * 0.55), 8) < 3).astype(np.float32)
+        return np.asarray((u**2 + v**2) < 14, np.float32)
+    return np.asarray(np.mod(py + 2.6 * np.sin(px * 0.55), 8) < 3, np.float32)
 
 
 def pattern(name: str, n: int) -> NDArray[np.bool_]:
@@ -151,7 +151,7 @@ def pattern(name: str, n: int) -> NDArray[np.bool_]:
 def look(of: Look, n: int, light: str) -> Colours:
     """A square of `n` pixels painted with a look: ground, pattern and badge."""
     main, second = (np.array(lit(_INKS[c], light), np.float32) for c in (of.colour, of.second))
-    field = np.where(pattern(of.pattern, n)[..., None], second, main)
+    field = np.asarray(np.where(pattern(of.pattern, n)[..., None], second, main), np.float32)
     return _with_badge(field, of, n, light)
 
 
@@ -162,8 +162,8 @@ def _with_badge(field: Colours, of: Look, n: int, light: str) -> Colours:
     ring = np.clip(r * n + 0.5 - far, 0, 1)[..., None]
     disc = np.clip(r * n * 0.9 + 0.5 - far, 0, 1)[..., None]
     ink, paper = (np.array(lit(c, light), np.float32) for c in (INK, PAPER))
-    field = field * (1 - ring) + ink * ring
-    field = field * (1 - disc) + paper * disc
+    field = np.asarray(field * (1 - ring) + ink * ring, np.float32)
+    field = np.asarray(field * (1 - disc) + paper * disc, np.float32)
     side = max(4, round(r * n * 1.22))
     shape = masks(of.figure, side).body
     left, top = round(cx * n - side / 2), round(cy * n - side / 2)
