@@ -142,12 +142,15 @@ class ExperienceAbstractor(Saved, dspy.Module):  # type: ignore[misc]  # dspy ha
             )
         except dspy.DSPyError as error:
             raise translate(error) from error
-        bundle, dropped = salvaged(said, names_in(request, best_program, worst_program))
-        complaints = [reason for _, reason in dropped]
+        return self._finished(said, names_in(request, best_program, worst_program))
+
+    def _finished(self, said: Any, names: frozenset[str]) -> Any:
+        """The advice that may be kept, and what is said of the rest."""
+        bundle, dropped = salvaged(said, names)
         rest = [*_empty(bundle), *(self.validate(bundle) if self.validate else ())]
         return dspy.Prediction(
             bundle=None if rest else bundle,
-            complaints=[*rest, *complaints],
+            complaints=[*rest, *(reason for _, reason in dropped)],
             dropped=[bullet for bullet, _ in dropped],
             repairs=said[REPAIRS],
         )

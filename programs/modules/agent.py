@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
-from genevolve.grammar.errors import ConfigurationError, GenevolveError, ProgramError
+from genevolve.grammar.errors import AuthorError, ConfigurationError, GenevolveError, ProgramError
 from genevolve.grammar.strings import quote
 from genevolve.interpreter.blocking import blocking
 from genevolve.programs.modules.adapter import GprogAdapter
@@ -246,15 +246,16 @@ class AgentPolicy:
 
 def sketch_of(request: str | None, sketch: Program | str | None) -> Program:
     """The program with holes that a request or a sketch is; raises `AuthorError`."""
-    from genevolve.grammar.errors import AuthorError
-
     if (request is None) == (sketch is None):
         raise AuthorError("give either a request or a sketch")
     if isinstance(sketch, Program):
         return sketch
     if sketch is not None:
         return Program.parse(sketch, "<sketch>")
-    return Program.parse(f"request {quote(request or '')}\n...\n", "<request>")
+    try:
+        return Program.parse(f"request {quote(request or '')}\n...\n", "<request>")
+    except ValueError as error:
+        raise AuthorError(f"this request cannot stand in a program: {error}") from error
 
 
 def prediction_of(rollout: Rollout) -> Any:

@@ -103,8 +103,7 @@ def evolve(
         quiet: Whether DSPy's own output is swallowed.
 
     Raises:
-        AuthorError: There are no examples.
-        GenevolveError: The language model failed; see `bridge`.
+        GenevolveError: There are no examples, or the language model failed; see `bridge`.
     """
     from dspy.teleprompt import GEPA
     from dspy.teleprompt.gepa import InstructionProposer
@@ -121,9 +120,8 @@ def evolve(
     )
     _try_once(module, examples, lm)
     with translated(), hushed(hushed=quiet), dspy.context(lm=lm):
-        better: M = optimizer.compile(
-            module, trainset=[*examples], valset=[*(held_out if held_out is not None else examples)]
-        )
+        compared = [*(examples if held_out is None else held_out)]
+        better: M = optimizer.compile(module, trainset=[*examples], valset=compared)
     return better
 
 

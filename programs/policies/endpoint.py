@@ -273,7 +273,7 @@ class EndpointPolicy:
         self._count(response, request)
         counts = {"prompt_tokens": usage.input_tokens, "tokens_out": usage.output_tokens}
         refusals = [p.text for p in parts if isinstance(p, lm15.RefusalPart)]
-        text = "".join(p.text for p in parts if isinstance(p, lm15.TextPart))
+        text = _sendable("".join(p.text for p in parts if isinstance(p, lm15.TextPart)))
         if refusals or response.finish_reason == "content_filter":
             told = self._redactor.text(shortened(" ".join(refusals)) or "its filter stopped the answer")
             return Emission("", Stop.REFUSED, error=f"the service refused: {told}", **counts)
@@ -306,7 +306,6 @@ class EndpointPolicy:
         if self.options.sampling and self.options.seed:
             sampling["seed"] = seed_of(dialogue)
         config = lm15.Config(max_tokens=limits.max_tokens, **sampling)
-        # Lone surrogates cannot be sent.
         system = _sendable(system)
         return lm15.Request(model=self.lm.model, messages=messages, system=system or None, config=config)
 
@@ -351,6 +350,7 @@ def encoded(image: ImageHandle) -> str:
 
 
 def _sendable(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell and nothing else can hold."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

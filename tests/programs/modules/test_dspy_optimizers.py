@@ -117,6 +117,13 @@ def test_the_same_seed_finds_the_same(machine: Machine) -> None:
     assert found[0] == found[1]
 
 
+def test_runs_may_be_scored_at_the_same_time(machine: Machine) -> None:
+    untold, strong = scripted(write_turn)[0], scripted(reflect)[0]
+    agent, reward = ProgramAgent(machine), ProgramReward(machine)
+    better = evolve(agent, EXAMPLES, reward, lm=untold, reflection_lm=strong, metric_calls=12, threads=3)
+    assert better.write.signature.instructions.endswith(ADVICE)
+
+
 def test_optimizers_without_examples_or_with_a_dead_model_say_so(machine: Machine) -> None:
     untold, _ = scripted(write_turn)
     with pytest.raises(AuthorError, match="examples"):

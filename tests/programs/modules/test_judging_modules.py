@@ -15,6 +15,7 @@ from dspy import lm15
 from scripted_lm import Said, scripted
 
 from genevolve.experience_store.bundle import FIELD_SLOTS, Bundle
+from genevolve.experience_store.wording import MAX_WORDS, MIN_WORDS, is_imperative, length_of
 from genevolve.grammar.errors import ServiceError
 from genevolve.interpreter.judges.protocol import Case, Judge
 from genevolve.interpreter.values import Evidence, Snippet
@@ -210,6 +211,13 @@ def test_the_store_has_the_last_word() -> None:
     assert said.bundle["retrieval_key"]["trigger"] == "stamps with one word"
     refused, _ = abstracted(answer(), validate=lambda _: ["never"], repairs=1)
     assert (refused.bundle, refused.complaints) == (None, ["never"])
+
+
+def test_what_passes_here_is_worded_as_the_store_asks() -> None:
+    said, _ = abstracted(answer())
+    for _, bullet in Bundle.from_dict(said.bundle).guidance.bullets():
+        assert MIN_WORDS <= length_of(bullet.text) <= MAX_WORDS
+        assert is_imperative(bullet.text)
 
 
 def test_names_are_found_in_requests_and_programs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,8 @@ def test_failures_of_the_service_are_ours(machine: Machine) -> None:
         agent(request=REQUEST)
     with dspy.context(lm=lm), pytest.raises(AuthorError, match="either"):
         agent()
+    with dspy.context(lm=lm), pytest.raises(AuthorError, match="surrogate"):
+        agent(request="\ud800")
 
 
 def test_it_is_a_policy(machine: Machine) -> None:
@@ -147,6 +150,26 @@ def test_limits_and_seeds_reach_the_model(machine: Machine) -> None:
     assert [(c.max_tokens, c.temperature, c.top_p) for c in seen[:2]] == [(33, 0.9, 0.8)] * 2
     assert seen[0].seed != seen[1].seed
     assert (seen[2].max_tokens, seen[2].temperature) == (None, 0.1)
+
+
+def test_threads_do_not_share_their_model(machine: Machine) -> None:
+    agent = ProgramAgent(machine)
+    made: dict[str, Any] = {}
+
+    def work(word: str) -> None:
+        lm, engine = scripted(lambda said: LOOK if len(said) == 2 else WRITE.replace("VELM", word))
+        with dspy.context(lm=lm):
+            made[word] = (agent(request=REQUEST), len(engine.calls))
+
+    threads = [threading.Thread(target=work, args=(f"W{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for word, (prediction, calls) in made.items():
+        assert f'require text("{word}")' in prediction.program
+        assert calls == 2
+    assert len(made) == 4
 
 
 def test_importing_the_package_does_not_import_dspy() -> None:

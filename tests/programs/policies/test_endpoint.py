@@ -145,6 +145,13 @@ def test_answers_are_unwrapped_without_guessing(server: FaultyServer, said: str,
     assert one(server, chat(said)).text == taken
 
 
+def test_half_a_surrogate_pair_does_not_go_on(server: FaultyServer) -> None:
+    broken = Reply(
+        200, chat("# x\n").body.replace(b"# x", rb"# \ud800"), {"Content-Type": "application/json"}
+    )
+    assert one(server, broken).text == "# ?\n"
+
+
 def test_too_many_requests_waits_as_long_as_the_service_says(server: FaultyServer) -> None:
     began = time.monotonic()
     emission = one(server, busy("0.3"), chat(TURN))
