@@ -34,8 +34,8 @@ def run_filled(
     from genevolve.programs.synthesis.showing import filled_text
 
     (rollout,) = fill_with(policy_spec(arguments, config), program, machine, arguments, config, values, n=1)
-    print(filled_text(rollout, color=wants_color(sys.stderr)), end="", file=sys.stderr)
     if not rollout.filled or rollout.session is None:
         print(printable(f"genevolve: {rollout.outcome.value}: {rollout.reason}"), file=sys.stderr)
         return exit_code([rollout])
+    print(filled_text(rollout, color=wants_color(sys.stderr)), end="", file=sys.stderr)
     return blocking(rollout.session.finish(render=not arguments.no_render, record=record))

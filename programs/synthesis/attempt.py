@@ -27,6 +27,7 @@ from genevolve.programs.synthesis.merge import keyword
 from genevolve.programs.synthesis.rollout import Bounds, Cost, Outcome, Rollout, TurnRecord
 
 _numbers = itertools.count(1)
+_NEAR_THE_END = 400  # characters
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,10 @@ class Attempt:
         if cut:
             limit = self._setting.bounds.turn.max_tokens
             where = one_line(split.rest, 80)
-            refused = f"The turn was cut off after {limit} tokens, in: {where}\nWrite less in one turn."
+            cut_off = f"The turn was cut off after {limit} tokens, in: {where}\nWrite less in one turn."
+            # What was wrong long before the end is no matter of length.
+            early = split.wrong and split.wrong[0].span.start < len(split.source.text) - _NEAR_THE_END
+            refused = f"{refused}\n{cut_off}" if early else cut_off
         elif one and not refused:
             wanted = keyword(self.growth.hole) if self.growth.hole is not None else ""
             refused = f"Nothing was written; the statement '{wanted}' is wanted."

@@ -7,6 +7,7 @@ best = [r for r in rollouts if r.filled]
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import Counter
@@ -26,6 +27,8 @@ from genevolve.programs.synthesis.rollout import Bounds, Outcome, Rollout
 if TYPE_CHECKING:
     from genevolve.interpreter.machine import Machine
     from genevolve.programs.program import Program
+
+_log = logging.getLogger(__name__)
 
 Card: TypeAlias = Literal["auto", "full", "compact"]
 
@@ -264,6 +267,7 @@ class _Loom:
         try:
             emissions = self._policy.act(dialogues, self._bounds.turn)
         except Exception as error:  # other people's code: it ends these rollouts, not the program
+            _log.debug("the policy raised", exc_info=True)
             said = one_line(str(error), 300)
             return [f"the policy raised {type(error).__name__}: {said}"] * len(waiting)
         if len(emissions) != len(dialogues):

@@ -132,7 +132,11 @@ def _written(part: Part) -> str:
         return one_line(head + format_expression(part.value), _SHOWN)
     if isinstance(part, tuple):
         return one_line(", ".join(_written(p) for p in part), _SHOWN)
-    if is_dataclass(part):
-        expression: Expression = part  # type: ignore[assignment]  # statements and arguments were handled before
+    if hasattr(part, "trivia"):
+        return one_line(format_statement(replace(part, trivia=Trivia())), _SHOWN)
+    if is_dataclass(part) and not isinstance(part, nodes.ProgramParameter):
+        expression: Expression = part  # type: ignore[assignment]  # all else was handled before
         return one_line(format_expression(expression), _SHOWN)
+    if isinstance(part, nodes.ProgramParameter):
+        return one_line(f"{part.name}: {part.type}", _SHOWN)
     return one_line("nothing" if part is None else str(part), _SHOWN)

@@ -28,11 +28,25 @@ def filled_text(rollout: Rollout, *, color: bool = False) -> str:
             lines += [_line(" ", line, _DIM, color) for line in before[a:b]]
             continue
         gone = [_line("-", line, _RED, color) for line in before[a:b] if line]
-        come = [_line("+", line, _GREEN, color) for line in after[c:d] if line]
-        # As many lines as before: statements whose holes were filled, each beside what it was.
-        paired = len(gone) == len(come)
-        lines += [line for pair in zip(gone, come, strict=True) for line in pair] if paired else gone + come
+        come = _with_comments([line for line in after[c:d] if line], color)
+        # As many as before: statements whose holes were filled, each beside what it was.
+        paired = zip(gone, come, strict=True) if len(gone) == len(come) else [(*gone, *come)]
+        lines += [line for pair in paired for line in pair]
     return "\n".join(lines) + "\n"
+
+
+def _with_comments(lines: list[str], color: bool) -> list[str]:
+    """Lines that came, each together with the comments above it."""
+    found: list[str] = []
+    above = ""
+    for line in lines:
+        above += _line("+", line, _GREEN, color)
+        if line.startswith("#"):
+            above += "\n"
+        else:
+            found.append(above)
+            above = ""
+    return [*found, above.rstrip("\n")] if above else found
 
 
 def _line(sign: str, line: str, style: str, color: bool) -> str:

@@ -266,7 +266,7 @@ render size: 512x512, seed: 4
     assert not rollout.program.holes
     assert rollout.cost.turns == 10
     shown = filled_text(rollout)
-    assert '- render size: 512x512, seed: ?\n+ render size: 512x512, seed: 4\n' in shown
+    assert "- render size: 512x512, seed: ?\n+ render size: 512x512, seed: 4\n" in shown
     assert "  use skill lettering\n" in shown
     assert "\x1b[32m+ use skill layout\x1b[0m" in filled_text(rollout, color=True)
     assert not rollout.diff.empty
