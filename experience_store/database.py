@@ -41,7 +41,7 @@ class Database:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
-        self._log = Checkpointer(self.path)
+        self._log = Checkpointer(self.path, room=durable)
 
     def create(self) -> None:
         """Make the file and its tables where they are missing, and bring the tables up to date."""
