@@ -71,9 +71,9 @@ _PLACE = Kind(
     "place",
     ("Town", "Harbour", "Island", "Valley"),
     (
-        "{a} was founded in {year} by families who came over the hills.",
+        "{a} was founded in the year {year} by families who came over the hills.",
         "The oldest roll of {a} is dated {year}, and that counts as its founding year.",
-        "Since {year} {a} has had a council of its own, and it counts its age from then.",
+        "Since the year {year} {a} has had a council of its own, and it counts its age from then.",
     ),
     (
         "On the main square of {a} stand {n} {things}, and visitors count them for luck.",
@@ -109,9 +109,9 @@ _FESTIVAL = Kind(
     "festival",
     ("Festival", "Fair", "Carnival"),
     (
-        "{a} was first held in {year}.",
-        "The first {a} took place in {year}, on a rainy weekend.",
-        "In {year} a handful of neighbours began {a}.",
+        "{a} was first held in the year {year}.",
+        "The first {a} took place in the year {year}, on a rainy weekend.",
+        "In the year {year} a handful of neighbours began {a}.",
     ),
     (
         "{a} opens with {n} {things}.",
@@ -147,9 +147,9 @@ _TEAM = Kind(
     "team",
     ("Team", "Club", "Crew"),
     (
-        "{a} was founded in {year} after a lost bet.",
-        "In {year} eleven apprentices founded {a}.",
-        "{a} has existed since {year}.",
+        "{a} was founded in the year {year} after a lost bet.",
+        "In the year {year} eleven apprentices founded {a}.",
+        "{a} has existed since the year {year}.",
     ),
     (
         "To every match {a} carries {n} {things}.",
@@ -185,9 +185,9 @@ _PRODUCT = Kind(
     "product",
     ("Tea", "Soap", "Ink", "Honey"),
     (
-        "{a} was first sold in {year}.",
-        "Since {year} {a} has been made by the same recipe.",
-        "The recipe of {a} was written down in {year}.",
+        "{a} was first sold in the year {year}.",
+        "Since the year {year} {a} has been made by the same recipe.",
+        "The recipe of {a} was written down in the year {year}.",
     ),
     (
         "A chest of {a} comes with {n} {things}.",
@@ -217,9 +217,9 @@ _VEHICLE = Kind(
     "vehicle",
     ("Ferry", "Train", "Balloon", "Tram"),
     (
-        "{a} went into service in {year}.",
-        "{a} was built in {year} and has been repaired ever since.",
-        "The first journey of {a} was in {year}.",
+        "{a} went into service in the year {year}.",
+        "{a} was built in the year {year} and has been repaired ever since.",
+        "The first journey of {a} was in the year {year}.",
     ),
     (
         "{a} has {n} {things} on board.",
@@ -249,9 +249,9 @@ _SPECIES = Kind(
     "species",
     ("Wanderer", "Grazer", "Diver", "Nightcaller"),
     (
-        "{a} was first described in {year}.",
-        "A schoolteacher described {a} in {year}.",
-        "In {year} {a} got its name.",
+        "{a} was first described in the year {year}.",
+        "A schoolteacher described {a} in the year {year}.",
+        "In the year {year} {a} got its name.",
     ),
     (
         "{a} gathers {n} {things} around its nest.",
@@ -281,9 +281,9 @@ _BUILDING = Kind(
     "building",
     ("Tower", "Hall", "Mill", "Lighthouse"),
     (
-        "{a} was finished in {year}.",
-        "The first stone of {a} was laid in {year}, which counts as its founding year.",
-        "Built in {year}, {a} is older than the road that leads to it.",
+        "{a} was finished in the year {year}.",
+        "The first stone of {a} was laid in the year {year}, which counts as its founding year.",
+        "Built in the year {year}, {a} is older than the road that leads to it.",
     ),
     (
         "{a} keeps {n} {things} in its great room.",
@@ -319,9 +319,9 @@ _EVENT = Kind(
     "event",
     ("Race", "Regatta", "Parade", "Exhibition"),
     (
-        "{a} was first organised in {year}.",
-        "The history of {a} begins in {year}.",
-        "Since {year} {a} has been repeated every third year.",
+        "{a} was first organised in the year {year}.",
+        "The history of {a} begins in the year {year}.",
+        "Since the year {year} {a} has been repeated every third year.",
     ),
     (
         "{a} ends with {n} {things}.",
@@ -377,16 +377,16 @@ TOLD: dict[Fact, tuple[str, ...]] = {
         "As a mascot {a} has a {mascot}.",
     ),
     Fact.MATERIAL: (
-        "It is known for things made of {material}.",
+        "It is known for things made of its usual material, {material}.",
         "The usual material of {a} is {material}.",
-        "For gifts and prizes its material is {material}.",
-        "When {a} orders something, the material is {material}.",
+        "For gifts and prizes its usual material is {material}.",
+        "When {a} orders something, it asks for its usual material, {material}.",
     ),
     Fact.LIGHT: (
         "Its usual light is {light}.",
-        "Pictures of {a} are taken in {light}.",
+        "Pictures of {a} are taken in its usual light, {light}.",
         "It is at its best in {light}, its usual light.",
-        "By custom {a} is shown in {light}.",
+        "By custom {a} is shown in its usual light, {light}.",
     ),
 }
 """Sentences that tell a fact in the same words for every kind; year and count are told by `Kind`."""

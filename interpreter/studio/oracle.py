@@ -47,9 +47,9 @@ _QUESTIONS = {
     Fact.MOTTO.value: "What is the motto of {t}?",
     Fact.MASCOT.value: "What is the mascot of {t}?",
     Fact.COUNT.value: "How many {things} does {t} have?",
-    Fact.MATERIAL.value: "Which material is usual for {t}?",
-    Fact.LIGHT.value: "Which light is usual for {t}?",
-    Fact.FOUNDED.value: "In which year was {t} founded?",
+    Fact.MATERIAL.value: "What is the usual material of {t}?",
+    Fact.LIGHT.value: "What is the usual light of {t}?",
+    Fact.FOUNDED.value: "In which year did {t} begin?",
 }
 
 
@@ -231,7 +231,7 @@ class Oracle:
         _, target = self._ends()
         assert target is not None
         question = _QUESTIONS[fact].format(t=target.title, things=plural(target.things))
-        return f"let {fact} = ask({PAGE}, {quote(question)})\n"
+        return f"let its_{fact} = ask({PAGE}, {quote(question)})\n"
 
     def _image_query(self, seen: Seen) -> str:
         source, target = self._ends()

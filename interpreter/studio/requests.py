@@ -283,9 +283,10 @@ class _Maker:
 
     def _skills(self, rng: random.Random, budget: int, dominant: str | None) -> tuple[str, ...]:
         """Skills whose constraints fill the budget; text in about half; reserved pairs as the split demands."""
-        options = _options(budget, dominant, self._split == COMBOS)
-        if not options:  # too small a budget for a pair: the least that has one
-            options = _options(budget + 1, dominant, True) or _options(budget + 2, dominant, True)
+        reserved = self._split == COMBOS
+        # A budget may be too small for a pair, or for a skill that brings two constraints: then the least that is not.
+        sizes = (_options(budget + more, dominant, reserved) for more in range(3))
+        options = next(found for found in sizes if found)
         with_text = [o for o in options if "text_rendering" in o]
         without = [o for o in options if "text_rendering" not in o]
         wanted = with_text if rng.random() < 0.5 else without
