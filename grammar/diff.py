@@ -439,7 +439,21 @@ class _Comparison:
     def _skills(self) -> None:
         a, b = ([_skill(s, i) for i, s in enumerate(side.all(Use))] for side in (self.a, self.b))
         pairs = _by_name(a, b)
-        self._tell_lonely(pairs, Slot.KNOWLEDGE, "skill", a, b)
+        # `use skill ?` is the skill that stands in its place on the other side, in order.
+        open_a, open_b = (
+            [i for i in pairs.left if a[i].text == "?"],
+            [j for j in pairs.right if b[j].text == "?"],
+        )
+        named_a = [i for i in pairs.left if i not in open_a]
+        named_b = [j for j in pairs.right if j not in open_b]
+        filled = [*zip(open_a, named_b, strict=False), *zip(named_a, open_b, strict=False)]
+        for i, j in filled:
+            before, after = a[i]._replace(subject=""), b[j]._replace(subject="")
+            self._tell(Kind.CHANGED, Slot.KNOWLEDGE, "skill", before, after)
+        mine, yours = {i for i, _ in filled}, {j for _, j in filled}
+        left = tuple(i for i in pairs.left if i not in mine)
+        rest = Pairs(pairs.pairs, left, tuple(j for j in pairs.right if j not in yours))
+        self._tell_lonely(rest, Slot.KNOWLEDGE, "skill", a, b)
         self._tell_moved(pairs, Slot.KNOWLEDGE, "skill", a, b)
 
     def _constraints(self) -> None:

@@ -246,7 +246,7 @@ def _asked(ask: Ask, environment: Environment) -> Iterable[str]:
             yield f"Fill the `...`; {means}"
         return
     statement = replace(ask.statement, trivia=PLAIN)
-    wanted = [f"{s.where} ({s.type})" for s in find_holes(Tree((statement,)), environment)]
-    verb = "Write again, with every ? replaced" if not ask.again else "Write this statement once more"
-    yield f"{verb} ({', '.join(wanted[:6])}); {means}"
+    wanted = [f"{s.where}: {s.type}" for s in find_holes(Tree((statement,)), environment)]
+    verb = "Write this statement again" if ask.again else "Write this statement"
+    yield f"{verb}, every ? replaced ({', '.join(wanted[:6])}); {means}"
     yield "\n".join(f"  {line}" for line in without_markers(format_statement(statement)).split("\n"))
