@@ -187,7 +187,11 @@ class Engine:
             allowed=allowed,
         )
         found = zip(rows, drawn.ids, drawn.log_probs, drawn.masked_log_probs, only, strict=True)
-        return [row for row, *token in found if self._take(row, batch, *token)]
+        return [
+            row
+            for row, token, log_prob, masked, forced in found
+            if self._take(row, batch, token, log_prob, masked, forced)
+        ]
 
     def _record_forced(self, active: Sequence[_Row], logits: torch.Tensor, limits: Limits) -> dict[int, int]:
         """Write the forced tokens down; returns where the logits after each row's last token stand."""

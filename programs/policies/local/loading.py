@@ -97,7 +97,7 @@ def weights_digest(model: Any) -> str:
     import torch
 
     settings = model.config.to_dict()
-    for name in ("_name_or_path", "transformers_version", "_attn_implementation_autoset"):
+    for name in ("_name_or_path", "transformers_version", "architectures", "dtype", "use_cache"):
         settings.pop(name, None)
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     with torch.no_grad():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HEAD = 128
+HEADS = (128, 2048)
 """The nucleus is looked for among this many tokens first: sorting a whole vocabulary costs thirty times as much."""
 
 
@@ -58,48 +58,48 @@ def draw(
         found = scaled.gather(1, best[:, None])[:, 0] - whole
         found = found.masked_fill(open_to.gather(1, best[:, None])[:, 0].isinf(), float("nan"))
         return Drawn(best.tolist(), found.tolist(), [0.0] * len(uniforms))
-    u = torch.tensor(uniforms, dtype=torch.float64)
-    ids, masked = _inverse(open_to, u, top_p)
+    u = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)
+    total = whole if allowed is None else torch.logsumexp(open_to, -1)
+    ids, masked = _inverse(open_to, total, u, top_p)
     found = scaled.gather(1, ids[:, None])[:, 0] - whole
     return Drawn(ids.tolist(), torch.where(masked.isnan(), masked, found).tolist(), masked.tolist())
 
 
-def _inverse(logits: torch.Tensor, u: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (rows,) where the cumulated probabilities pass `u`, and their log-probabilities."""
-    rows, vocabulary = logits.shape
+def _inverse(
+    logits: torch.Tensor, total: torch.Tensor, u: torch.Tensor, top_p: float, level: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (rows,) where the cumulated probabilities pass `u`, and their log-probabilities.
+
+    Args:
+        logits: (rows, vocabulary), -inf where nothing may be drawn.
+        total: (rows,) their logsumexp.
+        u: (rows,) in [0, 1).
+        top_p: The least mass that is drawn from.
+        level: Which of `HEADS` to look in; flat distributions go on to the next.
+    """
+    vocabulary = logits.shape[1]
     if top_p >= 1:
-        return _pick(logits, u)
-    head = min(HEAD, vocabulary)
+        return _pick(logits, total, u)
+    head = min(HEADS[level], vocabulary) if level < len(HEADS) else vocabulary
     values, ids = logits.topk(head, -1)
-    mass = (values - torch.logsumexp(logits, -1, keepdim=True)).exp().cumsum(-1)
-    enough = (mass[:, -1] >= top_p) | (head == vocabulary)
-    inside = (mass - mass.diff(dim=-1, prepend=mass.new_zeros((rows, 1)))) < top_p
-    kept = values.masked_fill(~inside, float("-inf"))
+    each = (values - total[:, None]).exp()
+    mass = each.cumsum(-1)
+    kept = values.masked_fill(mass - each >= top_p, float("-inf"))
     ordered, order = ids.sort(-1)  # the order of the vocabulary, not of close calls between logits
-    place, masked = _pick(kept.gather(1, order), u)
+    kept = kept.gather(1, order)
+    place, masked = _pick(kept, torch.logsumexp(kept, -1), u)
     tokens = ordered.gather(1, place[:, None])[:, 0]
-    rest = (~enough).nonzero()[:, 0]
-    if len(rest):
-        far_tokens, far_masked = _far(logits[rest], u[rest.cpu()], top_p)
-        tokens[rest], masked[rest] = far_tokens, far_masked
+    rest = (mass[:, -1] < top_p).nonzero()[:, 0]
+    if head < vocabulary and len(rest):
+        tokens[rest], masked[rest] = _inverse(logits[rest], total[rest], u[rest], top_p, level + 1)
     return tokens, masked
 
 
-def _far(logits: torch.Tensor, u: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same for flat distributions, by sorting all of the vocabulary."""
-    values, ids = logits.sort(-1, descending=True)
-    mass = values.softmax(-1).cumsum(-1)
-    inside = torch.cat([mass.new_ones((len(mass), 1), dtype=torch.bool), mass[:, :-1] < top_p], 1)
-    kept = torch.full_like(logits, float("-inf")).scatter(1, ids, values.masked_fill(~inside, float("-inf")))
-    return _pick(kept, u)
-
-
-def _pick(logits: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _pick(logits: torch.Tensor, total: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Columns (rows,) by inverse transform, and their log-probabilities; NaN where all are -inf or one is NaN."""
-    total = torch.logsumexp(logits, -1)
     edges = (logits - total[:, None]).exp().double().cumsum(-1)
     # The first edge beyond u: its column has a probability above 0.
-    at = torch.searchsorted(edges, (u.to(edges.device) * edges[:, -1])[:, None], right=True)
+    at = torch.searchsorted(edges, (u * edges[:, -1])[:, None], right=True)
     at = at.clamp(max=logits.shape[1] - 1)
     masked = logits.gather(1, at)[:, 0] - total
     return at[:, 0], masked.masked_fill(~masked.isfinite(), float("nan"))
