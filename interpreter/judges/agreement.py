@@ -73,4 +73,5 @@ def variance_within(groups: Sequence[Sequence[float]]) -> float | None:
 
 def _places(grades: Sequence[float], scale: Floats) -> NDArray[np.intp]:
     distance = np.abs(np.asarray(grades, dtype=np.float64)[:, None] - scale[None, :])  # (n, levels)
-    return distance.argmin(axis=1)
+    places: NDArray[np.intp] = distance.argmin(axis=1)
+    return places

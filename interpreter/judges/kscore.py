@@ -55,7 +55,10 @@ class KScoreJudge:
             {"type": "text", "text": rubric.question(case.request)},
             *(part for picture in pictures for part in picture.parts()),
         ]
-        messages: list[Mapping[str, Any]] = [{"role": "system", "content": rubric.SYSTEM}, {"role": "user", "content": content}]
+        messages: list[Mapping[str, Any]] = [
+            {"role": "system", "content": rubric.SYSTEM},
+            {"role": "user", "content": content},
+        ]
         # The formula is applied afterwards: one answer serves both.
         key = content_key(self.name, f"{rubric.VERSION}:{self.model.version}", [case.request], pictures)
         return await judged(
