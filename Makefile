@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEPENDENCIES := $(VENV)/.dependencies
-EXTRAS := embeddings,dev,samples,web
+EXTRAS := embeddings,judges,dev,samples,web
 # Editable installs in strict mode are link farms; type checker and import linter read the package there.
 FARM = $(CURDIR)/$(firstword $(wildcard build/__editable__.genevolve-*))
 JOBS ?= 2
