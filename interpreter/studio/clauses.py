@@ -63,6 +63,7 @@ class SentenceReader:
         self._open_spot = ""
         self._relation = ""
         self._orphans: list[int] = []
+        self._waiting_skin = ""
         self._surface, self._ground, self._letter_colour = "", "", ""
         self._lettered = any(w[0] == "\x01" for w in words) or bool(
             self._set & (lex.READS | lex.LETTER_WORDS)
@@ -171,9 +172,10 @@ class SentenceReader:
         exact = self._pending.exact or before in lex.EXACT
         if after in lex.ARRANGEMENTS:
             return
-        if after in ("", ",", "in", "of", "on", "at") and after != "of" and self._clause_thing is not None:
+        target = self._clause_thing or (self._mentioned[-1] if self._mentioned else None)
+        if after in ("", ",", "in", "on", "at") and target is not None:
             if number > 1 or exact:
-                self._count(self._clause_thing, number, exact)
+                self._count(target, number, exact)
             return
         if (
             after == "of"
@@ -459,6 +461,9 @@ class SentenceReader:
 
     def _skin(self, i: int, name: str) -> None:
         thing = self._clause_thing or (self._mentioned[-1] if self._mentioned else None)
+        if thing is None and self._coming(i):
+            self._waiting_skin = name  # "a mix of bricks and a boat"
+            return
         if thing is None and self._set & lex.SKIN_CUES:
             thing = self._current
         if thing is None or not (
@@ -505,6 +510,13 @@ class SentenceReader:
             text.colour = text.colour or self._letter_colour
             text.place = text.place or self._open_spot
         self._late_facts()
+        going_on = self._continued()
+        if (
+            going_on is not None
+            and self._open_spot
+            and not (self._mentioned or self._lettered or self._orphans)
+        ):
+            self._stand(going_on, self._open_spot)
         self._hand_out_colours()
         self._mood()
         if lex.CLOSED.search(raw.lower()):
@@ -528,6 +540,9 @@ class SentenceReader:
             self._shadow(about)
         if self._orphans:
             self._adopt()
+        if self._waiting_skin and self._mentioned and not self._mentioned[0].skin:
+            self._mentioned[0].skin = self._waiting_skin
+            self._mentioned[0].seams |= self._set & lex.SEAM_CUES
         if self._mentioned:
             self._current = self._mentioned[-1]
 

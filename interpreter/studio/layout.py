@@ -151,7 +151,7 @@ def _wanted(thing: Thing, scene: Scene) -> Box:
         x0, x1, y0, y1 = cx - w / 6, cx + w / 6, cy - h / 6, cy + h / 6
     elif thing.arrangement == "row":
         y0, y1 = cy - h / 6, cy + h / 6
-        x0, x1 = _span(column, left, right)
+        x0, x1 = _span(column if thing.count <= 6 else 1, left, right)
     elif thing.arrangement == "column":
         x0, x1 = cx - w / 6, cx + w / 6
         y0, y1 = _span(row, top, bottom) if thing.count <= 3 else (top, bottom)
@@ -199,12 +199,7 @@ def _seats(thing: Thing, box: Box, seed: int) -> tuple[list[tuple[float, float]]
         step = min(box.height / n, box.width * 1.25)
         return [(cx, cy + step * (k - (n - 1) / 2)) for k in range(n)], min(step, box.width)
     if thing.arrangement == "circle" and n > 2:
-        across, down = box.width, box.height
-        chord = 2 * math.sin(math.pi / n)
-        room = min(across, down) / (1 + 2 / chord) * 1.02
-        rx, ry = (across - room) / 2, (down - room) / 2
-        angles = [2 * math.pi * k / n - math.pi / 2 for k in range(n)]
-        return [(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles], room
+        return _ring(n, box)
     rows = 1 if n <= 2 else 2 if n <= 8 else 3
     if thing.arrangement == "scattered":
         return _scatter(n, box, seed)
@@ -216,6 +211,24 @@ def _seats(thing: Thing, box: Box, seed: int) -> tuple[list[tuple[float, float]]
         y = cy + room * (r - (rows - 1) / 2)
         seats.extend((cx + room * (k - (here - 1) / 2), y) for k in range(here))
     return seats, room
+
+
+def _ring(n: int, box: Box) -> tuple[list[tuple[float, float]], float]:
+    """Copies on an oval, each with as large a square as neighbours leave it."""
+    cx, cy = box.centre
+    turns = [2 * math.pi * k / n - math.pi / 2 for k in range(n)]
+
+    def seats(room: float) -> list[tuple[float, float]]:
+        rx, ry = (box.width - room) / 2, (box.height - room) / 2
+        return [(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in turns]
+
+    low, high = 0.0, min(box.width, box.height)
+    for _ in range(16):
+        room = (low + high) / 2
+        found = seats(room)
+        gap = min(max(abs(a[0] - b[0]), abs(a[1] - b[1])) for i, a in enumerate(found) for b in found[:i])
+        low, high = (room, high) if gap >= room else (low, room)
+    return seats(low), low
 
 
 def _scatter(n: int, box: Box, seed: int) -> tuple[list[tuple[float, float]], float]:

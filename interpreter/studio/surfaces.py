@@ -116,8 +116,9 @@ def skin(name: str, n: int, unit: float) -> Gray:
         r = np.sqrt(cx**2 + cy**2)
         return np.asarray((r > 5) & (r < 7.2), np.float32)
     if name == "leaves":
-        u, v = np.mod(px + 7 * np.mod(np.floor(py / 12), 2), 14) - 7, np.mod(py, 12) - 6
-        return np.asarray((np.abs(u) / 3 + np.abs(v) / 5.6) < 1, np.float32)
+        u, v = np.mod(px + 6 * np.mod(np.floor(py / 11), 2), 12) - 6, np.mod(py, 11) - 5.5
+        a, b = (u + v) * 0.71, (u - v) * 0.71
+        return np.asarray((np.abs(a) / 2.9 + np.abs(b) / 7.8) < 1, np.float32)
     if name == "honeycomb":
         u, v = px / 12, py / 10.4
         odd = np.mod(np.floor(v), 2)
