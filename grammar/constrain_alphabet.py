@@ -73,12 +73,6 @@ def _range(low: int, high: int) -> str:
     return f"\\x{{{low:X}}}" if low == high else f"\\x{{{low:X}}}-\\x{{{high:X}}}"
 
 
-def contains(character: str) -> bool:
-    """Whether a character may stand in strings."""
-    point = ord(character)
-    return any(low <= point <= high for low, high in ranges())
-
-
 def endings(begun: bytes) -> list[str]:
     """Some characters whose UTF-8 begins so: what completes a character that was written by half."""
     length = 2 if begun[0] < 0xE0 else 3 if begun[0] < 0xF0 else 4

@@ -26,30 +26,38 @@ class Node(ABC):
     """A piece of a statement. Nodes are compared by identity and shared freely."""
 
     @cached_property
-    @abstractmethod
     def shortest(self) -> str | None:
         """A short text that the node accepts, the shortest of its tokens; None when it accepts nothing."""
+        return self._shortest()
 
     @cached_property
-    @abstractmethod
     def longest_rest(self) -> int:
         """At most how many bytes of UTF-8 complete the node from any place inside it."""
+        return self._longest_rest()
 
-    @abstractmethod
     def walk(self, text: str, at: int, memo: Memo) -> Walk:
-        """Read `text` from `at`. Bytes of a character that is not complete stand as surrogates at its end."""
+        """Read `text` from `at`, each place once.
 
-    def read(self, text: str, at: int, memo: Memo) -> Walk:
-        """`walk`, each place once."""
+        Bytes of a character that is not complete stand as surrogates at the end of the text.
+        """
         key = (id(self), at)
         if key not in memo:
-            memo[key] = self.walk(text, at, memo)
+            memo[key] = self._walk(text, at, memo)
         return memo[key]
 
     def complete(self, text: str) -> str | None:
         """A short text that completes `text`; None when the node does not accept anything that begins so."""
-        found = self.read(text, 0, {})
+        found = self.walk(text, 0, {})
         return "" if len(text) in found.ends else found.rest
+
+    @abstractmethod
+    def _shortest(self) -> str | None: ...
+
+    @abstractmethod
+    def _longest_rest(self) -> int: ...
+
+    @abstractmethod
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk: ...
 
 
 Memo = dict[tuple[int, int], Walk]
@@ -61,15 +69,13 @@ class Lit(Node):
     def __init__(self, text: str) -> None:
         self.text = text
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return self.text
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         return len(self.text.encode())
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         if text.startswith(self.text, at):
             return Walk(frozenset({at + len(self.text)}), None)
         left = len(text) - at
@@ -84,15 +90,13 @@ class Digit(Node):
     def __init__(self, low: str, high: str) -> None:
         self.low, self.high = low, high
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return self.low
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         return 1
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         if at == len(text):
             return Walk(frozenset(), self.low)
         ends = frozenset({at + 1}) if self.low <= text[at] <= self.high else frozenset()
@@ -105,24 +109,22 @@ class Seq(Node):
     def __init__(self, items: tuple[Node, ...]) -> None:
         self.items = items
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return "".join(item.shortest or "" for item in self.items)
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         worst = after = 0
         for item in reversed(self.items):
             worst = max(worst, item.longest_rest + after)
             after += len((item.shortest or "").encode())
         return worst
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         places, rests = {at}, []
         for number, item in enumerate(self.items):
             reached: set[int] = set()
             for place in places:
-                found = item.read(text, place, memo)
+                found = item.walk(text, place, memo)
                 reached |= found.ends
                 if found.rest is not None:
                     rests.append(found.rest + "".join(i.shortest or "" for i in self.items[number + 1 :]))
@@ -138,17 +140,15 @@ class Alt(Node):
     def __init__(self, items: tuple[Node, ...]) -> None:
         self.items = items
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         found = [item.shortest for item in self.items if item.shortest is not None]
         return min(found, key=len, default=None)
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         return max((item.longest_rest for item in self.items), default=0)
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
-        found = [item.read(text, at, memo) for item in self.items]
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
+        found = [item.walk(text, at, memo) for item in self.items]
         rests = [walk.rest for walk in found if walk.rest is not None]
         return Walk(frozenset().union(*(walk.ends for walk in found)), min(rests, key=len, default=None))
 
@@ -162,15 +162,13 @@ class Token(Node):
     def __init__(self, node: Node, base: str) -> None:
         self.node, self.base = node, base
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return self.node.shortest
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         return self.node.longest_rest
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         return self.node.walk(text, at, memo)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from genevolve.grammar.constrain_nodes import NOTHING, Lit, Node, alt, one_of, seq
 from genevolve.grammar.constrain_numbers import int_between
@@ -85,7 +85,7 @@ class Requirements:
             for thing in known:
                 numbers = self.counts(thing, operator)
                 if numbers:
-                    call = self.values.call(signature, fill=lambda _, t=thing: Lit(quote(t, triple=False)))
+                    call = self.values.call(signature, fill=partial(_named, thing))
                     yield self._compared(call, operator, one_of(map(str, numbers)))
 
     def counts(self, thing: str, operator: str) -> list[int]:
@@ -160,6 +160,10 @@ LEARNED: Mapping[str, frozenset[str]] = {
     _RELATION: frozenset({"a", "b"}),
 }
 """The parameters that name a thing, of the predicates from which the checker learns what must be there."""
+
+
+def _named(thing: str, _: Parameter) -> Node:
+    return Lit(quote(thing, triple=False))
 
 
 def _positional(signature: Signature) -> list[Parameter]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from genevolve.grammar.binding import bind
 from genevolve.grammar.builtins import RENDER_SETTINGS
 from genevolve.grammar.constrain_nodes import NOTHING, Lit, Node, alt, one_of, seq
 from genevolve.grammar.constrain_numbers import int_between
 from genevolve.grammar.constrain_require import LEARNED, MAX_COUNT, Requirements
-from genevolve.grammar.constrain_text import Kind, Text
+from genevolve.grammar.constrain_text import Kind, Text, folded
 from genevolve.grammar.constrain_values import Values
 from genevolve.grammar.formatter import format_statement
+from genevolve.grammar.lexer import Lexer
 from genevolve.grammar.parser import parse_statement
 from genevolve.grammar.strings import quote
 from genevolve.grammar.tree import (
@@ -34,9 +36,10 @@ from genevolve.grammar.tree import (
     Render,
     Require,
     Statement,
+    String,
     Use,
 )
-from genevolve.grammar.types import Parameter, Type
+from genevolve.grammar.types import Parameter, Signature, Type
 
 _SETTINGS = {p.name: p for p in RENDER_SETTINGS}
 _MAX_TRIED = 64
@@ -160,7 +163,7 @@ class Sketch:
                 found = []
                 for setting in settings:
                     parameter = _SETTINGS.get(setting.name or "")
-                    value = self._expression(setting.value, lambda p=parameter: self._taken(p))
+                    value = self._expression(setting.value, partial(self._taken, parameter))
                     found.append(replace(setting, value=value))
                 return replace(statement, settings=tuple(found))
         return statement
@@ -204,25 +207,23 @@ class Sketch:
         default = parameter.default if parameter is not None and given is None else None
         return default if isinstance(default, int) and default > 0 else 1
 
+    def _argument(self, signature: Signature | None, parameter: Parameter | None) -> Node:
+        if signature is None or parameter is None:
+            return NOTHING
+        return self.requirements.filler(signature)(parameter)
+
     def _call(self, call: Call) -> Call:
         signature = self.values.scope.environment.signatures.get(call.name)
         parameters = {id(a): p for p, a in bind(call, signature).pairs} if signature is not None else {}
         found = []
         for argument in call.arguments:
             parameter = parameters.get(id(argument))
-            slot = self.requirements.filler(signature) if signature is not None else None
-            value = self._expression(
-                argument.value, lambda p=parameter, s=slot: NOTHING if p is None or s is None else s(p)
-            )
+            value = self._expression(argument.value, partial(self._argument, signature, parameter))
             found.append(replace(argument, value=value))
         return replace(call, arguments=tuple(found))
 
 
 def _strings(text: str) -> list[str]:
     """The texts of the strings that a beginning of a statement holds, as constraints compare them."""
-    from genevolve.grammar.constrain_text import folded
-    from genevolve.grammar.lexer import Lexer
-    from genevolve.grammar.tree import String
-
     nodes = (token.node for token in Lexer().lex(text).tokens)
     return [folded(node.plain or "") for node in nodes if isinstance(node, String)]

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 from genevolve.grammar import constrain_spelled
-from genevolve.grammar.constrain_alphabet import character_class, contains, endings
+from genevolve.grammar.constrain_alphabet import character_class, endings
 from genevolve.grammar.constrain_nodes import Memo, Node, Walk
 from genevolve.grammar.strings import RESERVED
 
@@ -61,16 +60,14 @@ class Text(Node):
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return self._opening + self.finish("")
 
     @property
     def _opening(self) -> str:
         return "" if self.kind.opened else '"""\n' if self.kind.triple else '"'
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         kind = self.kind
         pending = max([8, *(len(name) + 1 for name in kind.names)])
         without = max([0, *(len(text) + 1 for text in kind.without)])
@@ -78,17 +75,14 @@ class Text(Node):
             len(self._opening) + pending + without + sum(len(m) + 3 for m in kind.mentions) + kind.least + 4
         )
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         opening = self._opening
         left = text[at : at + len(opening)]
         if left != opening:
             begun = opening.startswith(left) and at + len(left) == len(text)
             return Walk(frozenset(), opening[len(left) :] + self.finish("") if begun else None)
         first = at + len(opening)
-        if self.kind.triple:
-            closed = _TRIPLE_END.search(text, first)
-        else:
-            closed = _OPENED.match(text, first)
+        closed = (_TRIPLE_END.search if self.kind.triple else _OPENED.match)(text, first)
         if closed is None:
             return Walk(frozenset(), self.finish(text[first:]))
         if not self.kind.triple and not self._takes(text[first : closed.end() - 1]):
@@ -208,8 +202,7 @@ class NewName(Node):
     def __init__(self, taken: frozenset[str]) -> None:
         self.taken = taken | RESERVED
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return self._free("")
 
     def _free(self, begun: str) -> str:
@@ -222,11 +215,10 @@ class NewName(Node):
             waiting += (name + letter for letter in letters if len(name) < MAX_NAME)
         raise ValueError("no name is left")
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         return 4
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         match = _WORD.match(text, at)
         end = match.end() if match is not None else at
         name = text[at:end]
@@ -243,15 +235,13 @@ class NewName(Node):
 class Comment(Node):
     """A line of thought above a statement."""
 
-    @cached_property
-    def shortest(self) -> str | None:
+    def _shortest(self) -> str | None:
         return "# .\n"
 
-    @cached_property
-    def longest_rest(self) -> int:
+    def _longest_rest(self) -> int:
         return 8
 
-    def walk(self, text: str, at: int, memo: Memo) -> Walk:
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
         start = text[at : at + 2]
         if start != "# ":
             begun = "# ".startswith(start) and at + len(start) == len(text)
@@ -270,6 +260,3 @@ class Comment(Node):
     def regex(self, base: str) -> str:
         """The body of the token in llguidance's dialect."""
         return f"({base} & /# {character_class(' ')}{character_class()}*/) /\\n/"
-
-
-__all__ = ["MAX_NAME", "Comment", "Kind", "NewName", "Text", "contains", "folded"]

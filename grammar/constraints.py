@@ -61,6 +61,13 @@ class Constraints:
         new._present, new._absent = self._present.copy(), self._absent.copy()
         return new
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constraints):
+            return NotImplemented
+        return all(getattr(self, slot) == getattr(other, slot) for slot in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
     @property
     def things(self) -> tuple[str, ...]:
         """The things that something is required of, in lower case, in order."""

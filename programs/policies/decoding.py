@@ -249,13 +249,12 @@ class TurnConstraint:
                 self._queue = self._tokens.encode((opening + quote).encode())
             return
         if self._closing_cost is None:
-            self._closing = self._tokens.encode(self._completion())
-            self._closing_cost = len(self._closing) + self._after_statement()
+            self._closing_cost = len(self._tokens.encode(self._completion())) + self._after_statement()
         cursor = self._cursor
         in_string = cursor.place in (In.OPENING, In.STRING, In.TRIPLE)
-        if in_string and cursor.settled and cursor.length + MAX_TOKEN_BYTES < self._most():
-            if self._left > self._closing_cost + _SLACK:
-                return
+        free = in_string and cursor.settled and cursor.length + MAX_TOKEN_BYTES < self._most()
+        if free and self._left > self._closing_cost + _SLACK:
+            return
         self._queue = self._tokens.encode(self._completion())
 
     def _after_statement(self) -> int:
