@@ -76,6 +76,19 @@ class Backend:
         if tail is not None:
             self.tree.store(ids, tail, owner)
 
+    @property
+    def kept_bytes(self) -> int:
+        """The memory that is kept between turns."""
+        return self.tree.nbytes
+
+    def release(self, owner: str) -> None:
+        """Forget what only this owner used."""
+        self.tree.release(owner)
+
+    def forget(self) -> None:
+        """Forget everything that was kept."""
+        self.tree.clear()
+
     def trim(self) -> None:
         """Bring what is kept back into its bounds."""
         self.tree.evict()

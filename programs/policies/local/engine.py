@@ -166,7 +166,7 @@ class Engine:
         """Whether the row has anything to write."""
         try:
             row.force(self._ends, self._end)
-        except ValueError as error:
+        except (ValueError, AssertionError) as error:  # a fault of the grammar ends one row, not the batch
             self._fail(row, batch, f"the constraint failed: {error}")
             return False
         return True
@@ -256,7 +256,7 @@ class Engine:
                 self._finish(row, batch, Stop.LENGTH)
                 return False
             row.force(self._ends, self._end)
-        except ValueError as error:
+        except (ValueError, AssertionError) as error:  # a fault of the grammar ends one row, not the batch
             self._fail(row, batch, f"the constraint failed: {error}")
             return False
         return True

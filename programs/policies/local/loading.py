@@ -35,7 +35,7 @@ _SAMPLES = 1024  # numbers of each tensor that go into the digest
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that is ready to write. `processor` is there for models that read pictures."""
+    """A model that is ready to write. `processor` prepares pictures, for models that can be shown some."""
 
     model: Any
     tokenizer: Any
@@ -84,8 +84,8 @@ def load(location: str, options: LocalOptions) -> Loaded:
         if adapter is not None:
             model = _adapted(model, adapter, options)
         model = model.to(device).eval()
-        processor = _processor(place) if _reads_images(config) else None
-        tokenizer = processor.tokenizer if processor is not None else _tokenizer(place)
+        processor = _processor(place, model) if _reads_images(config) else None
+        tokenizer = _tokenizer(place)
     return Loaded(model, tokenizer, processor, location, device, dtype)
 
 
@@ -255,18 +255,23 @@ def _tokenizer(place: _Place) -> Any:
     return tokenizer
 
 
-def _processor(place: _Place) -> Any:
-    from transformers import AutoProcessor
+def _processor(place: _Place, model: Any) -> Any | None:
+    """What prepares pictures; None for models whose pictures go in some other way than ours: they get text alone.
 
+    Not the processor of texts and pictures together: that one asks for libraries of video.
+    """
+    from transformers import AutoImageProcessor
+
+    from genevolve.programs.policies.local.vision import unsupported
+
+    if unsupported(model):
+        return None
     try:
-        processor = AutoProcessor.from_pretrained(place.location, **place.where)
+        return AutoImageProcessor.from_pretrained(place.location, **place.where)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise ConfigurationError(
-            f"{place.location} has no usable processor of pictures: {brief(error)}"
+            f"{place.location} has no usable image processor (preprocessor_config.json): {brief(error)}"
         ) from error
-    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
-        raise ConfigurationError(f"{place.location} has no processor of pictures beside its tokenizer")
-    return processor
 
 
 # ---- errors ------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class LocalOptions:
         threads: Threads of torch on the processor; None leaves them as they are.
         kv_gib: How much memory keys and values may take between turns, GiB.
         images: Most pictures of a message that a vision-language model is shown.
+        image_side: The longer side at which they are shown, pixels.
     """
 
     device: str = "auto"
@@ -54,6 +55,7 @@ class LocalOptions:
     threads: int | None = None
     kv_gib: float = field(default=2.0)
     images: int = 5
+    image_side: int = 448
 
     def __post_init__(self) -> None:
         """Raise `ConfigurationError` for a value that cannot be."""
@@ -72,6 +74,10 @@ class LocalOptions:
             raise ConfigurationError(f"kv_gib is a number of GiB from 0 to 4096, not {self.kv_gib}")
         if not 0 <= self.images <= 20:
             raise ConfigurationError(f"images is a number from 0 to 20, not {self.images}")
+        if not 32 <= self.image_side <= 4096:
+            raise ConfigurationError(
+                f"image_side is a number of pixels from 32 to 4096, not {self.image_side}"
+            )
 
     @classmethod
     def parse(cls, query: str) -> LocalOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,11 @@ from genevolve.programs.policies.local.transcript import Transcript, decoded
 from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Stop, Tokens
 
 if TYPE_CHECKING:
-    from genevolve.programs.policies.decoding import TokenInfo
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from genevolve.programs.policies.decoding import TokenInfo, TurnConstraint
+    from genevolve.programs.policies.local.backends import Backend
     from genevolve.programs.policies.local.engine import Turn, Written
 
 GIB = 1 << 30
@@ -92,7 +96,9 @@ class LocalPolicy:
         loaded = load(location, chosen)
         shown = name or _shown(os.fspath(spec))
         if loaded.processor is not None:
-            raise ConfigurationError("vision")
+            from genevolve.programs.policies.local.vision import VisionPolicy
+
+            return VisionPolicy(loaded.model, loaded.tokenizer, loaded.processor, name=shown, options=chosen)
         return cls(loaded.model, loaded.tokenizer, name=shown, options=chosen)
 
     # ---- the protocol of policies ------------------------------------------------------------------
@@ -137,18 +143,18 @@ class LocalPolicy:
         """Forget the tokens, keys and values of these dialogues."""
         for name in ids:
             if self._transcripts.pop(name, None) is not None:
-                self.backend.tree.release(name)
+                self.backend.release(name)
 
     def close(self) -> None:
         """Forget everything that is kept between turns; the model itself goes with its last user."""
         self._transcripts.clear()
-        self.backend.tree.clear()
+        self.backend.forget()
 
     # ---- for training ------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Read the weights again: what was computed with the old ones is forgotten."""
-        self.backend.tree.clear()
+        self.backend.forget()
         lean = getattr(self.backend, "lean", None)
         if lean is not None:
             lean.refresh()
@@ -184,7 +190,7 @@ class LocalPolicy:
     @property
     def kept_bytes(self) -> int:
         """The memory that keys and values of earlier turns take."""
-        return self.backend.tree.nbytes
+        return self.backend.kept_bytes
 
     # ---- parts -------------------------------------------------------------------------------------
 
@@ -199,22 +205,47 @@ class LocalPolicy:
         import torch
 
         from genevolve.interpreter.renderers.diffusers.loading import brief
-        from genevolve.programs.policies.local.backends import choose
         from genevolve.programs.policies.local.engine import Engine, evaluating
 
         most = int(self.options.kv_gib * GIB)
         try:
             with evaluating(self.model), torch.no_grad():
-                self.backend, self.why = choose(self.model, most, wanted=self.options.backend)
+                self.backend, self.why = self._choose(most)
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             raise ConfigurationError(f"{self._name} cannot be used for writing: {brief(error)}") from error
         self._state = _state_of(self.model)
-        together = None
-        if self.options.constrained:
-            from genevolve.programs.policies.decoding import masks
+        self.engine = Engine(self.backend, self.format.ends, len(self.tokenizer), self._constraints())
 
-            together = masks
-        self.engine = Engine(self.backend, self.format.ends, len(self.tokenizer), together)
+    def _constraints(self) -> Callable[[Sequence[Any]], NDArray[np.int32]] | None:
+        """What computes masks, when turns are constrained; reads the tokenizer for it."""
+        if not self.options.constrained:
+            return None
+        from genevolve.programs.policies.decoding import TokenInfo, masks
+
+        width = int(self.model.get_output_embeddings().weight.shape[0])
+        try:
+            # Only the format's own end: a constraint never leaves a choice between several.
+            self._token_info = TokenInfo.from_tokenizer(self.tokenizer, width, self.format.ends[:1])
+        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise ConfigurationError(
+                f"{self._name} cannot be held to the language ({error}); constrained=false lets it write freely"
+            ) from error
+        return masks
+
+    def _choose(self, most: int) -> tuple[Backend, str]:
+        """Who computes, keeping at most so many bytes; and why nobody faster."""
+        from genevolve.programs.policies.local.backends import choose
+
+        return choose(self.model, most, wanted=self.options.backend)
+
+    def _transcript(self) -> Transcript:
+        return Transcript()
+
+    def _opened(self, dialogue: Dialogue) -> list[int]:
+        """The prompt of the dialogue's next turn."""
+        if dialogue.id not in self._transcripts:
+            self._transcripts[dialogue.id] = self._transcript()
+        return self._transcripts[dialogue.id].prompt(self.format, dialogue.messages)
 
     def _notice_training(self) -> None:
         if _state_of(self.model) != self._state:
@@ -223,18 +254,17 @@ class LocalPolicy:
     def _prepare(self, dialogue: Dialogue, limits: Limits) -> _Prepared | Emission:
         from genevolve.programs.policies.local.engine import Turn
 
-        transcript = self._transcripts.setdefault(dialogue.id, Transcript())
-        prompt = transcript.prompt(self.format, dialogue.messages)
+        prompt = self._opened(dialogue)
         room = self._context() - len(prompt)
         if not prompt or room < 1:
             said = f"the dialogue has {len(prompt)} tokens, the model reads at most {self._context()}"
             return Emission("", Stop.FAILED, error=said, prompt_tokens=len(prompt), tokens_out=0)
         most = min(limits.max_tokens, room)
-        constraint = None
-        if self.options.constrained and dialogue.reach is not None:
-            from genevolve.programs.policies.decoding import TurnConstraint
-
-            constraint = TurnConstraint(dialogue.reach, self._tokens(), max_tokens=most)
+        try:
+            constraint = self._constraint(dialogue, most)
+        except (ValueError, RuntimeError, TypeError, AssertionError) as error:
+            said = f"the constraint cannot be made: {error}"
+            return Emission("", Stop.FAILED, error=said, prompt_tokens=len(prompt), tokens_out=0)
         turn = Turn(prompt, (dialogue.seed, dialogue.turn), constraint, dialogue.id)
         return _Prepared(dialogue, prompt, turn, most)
 
@@ -244,14 +274,13 @@ class LocalPolicy:
         known = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         return int(known) if known else 1 << 30
 
-    def _tokens(self) -> TokenInfo:
-        """What constraints know of the tokenizer; made once."""
-        if self._token_info is None:
-            from genevolve.programs.policies.decoding import TokenInfo
+    def _constraint(self, dialogue: Dialogue, most: int) -> TurnConstraint | None:
+        """What the dialogue's next turn may say; None when that is not bounded."""
+        if self._token_info is None or dialogue.reach is None:
+            return None
+        from genevolve.programs.policies.decoding import TurnConstraint
 
-            width = int(self.model.get_output_embeddings().weight.shape[0])
-            self._token_info = TokenInfo.from_tokenizer(self.tokenizer, width, self.format.ends)
-        return self._token_info
+        return TurnConstraint(dialogue.reach, self._token_info, max_tokens=most)
 
     def _write(self, ready: Sequence[_Prepared], limits: Limits) -> list[Written]:
         """Write all turns; when memory runs out, in smaller batches, down to one."""
@@ -262,8 +291,8 @@ class LocalPolicy:
             return []
         try:
             return self.engine.write([p.turn for p in ready], limits, [p.most for p in ready])
-        except (RuntimeError, MemoryError, ValueError, IndexError, TypeError) as error:
-            self.backend.tree.clear()
+        except (RuntimeError, MemoryError, ValueError, IndexError, TypeError, AssertionError) as error:
+            self.backend.forget()
             constrained = any(p.turn.constraint is not None for p in ready)
             if is_out_of_memory(error) and len(ready) > 1:
                 again = [self._again(p, limits) for p in ready] if constrained else list(ready)

@@ -42,12 +42,16 @@ class Transcript:
                 closed = known and sampled[-1] in form.ends
                 turn += 1
             else:
-                ids += form.encode(message.text)
+                ids += self.message_ids(form.encode(message.text), message)
             before = message.role
         joint = form.between(before, Role.ASSISTANT) or ()
         ids += joint[1:] if closed else joint
         self.ids = ids
         return ids
+
+    def message_ids(self, encoded: list[int], message: Message) -> list[int]:
+        """The tokens of a message that is not the policy's own; pictures are not shown to models of text."""
+        return encoded
 
     def write(self, turn: int, text: str, ids: Sequence[int]) -> None:
         """Note what was written in a turn."""

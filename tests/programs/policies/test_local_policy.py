@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,26 @@ import pytest
 import torch
 from local_models import answered, dialogue, model, plain_log_probs, tokenizer
 
+from genevolve.grammar.builtins import builtin_environment
+from genevolve.grammar.checker import check
+from genevolve.grammar.diagnostics import Severity
 from genevolve.grammar.errors import ConfigurationError
+from genevolve.grammar.parser import parse, parse_statement
+from genevolve.grammar.scope import Scope
+from genevolve.grammar.span import Source
+from genevolve.grammar.types import SkillInfo
 from genevolve.programs.policies.catalog import open_policy
 from genevolve.programs.policies.local import LocalOptions, LocalPolicy
-from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Message, Policy, Role, Stop
+from genevolve.programs.policies.protocol import (
+    Dialogue,
+    Emission,
+    Limits,
+    Message,
+    Policy,
+    Reach,
+    Role,
+    Stop,
+)
 
 LIMITS = Limits(max_tokens=16, temperature=1.1, top_p=0.95)
 FREE = LocalOptions(constrained=False)
@@ -200,3 +217,40 @@ def test_open_by_spec(tmp_path: Path) -> None:
     tokenizer().save_pretrained(tmp_path / "other")
     with pytest.raises(ConfigurationError, match="not built like Llama"):
         LocalPolicy.open(tmp_path / "other", backend="lean", constrained=False)
+
+
+# ---- constrained -------------------------------------------------------------------------------------
+
+
+def reach(*, may_call: bool = True) -> Reach:
+    statement, _ = parse_statement('request "A harbour at dawn."')
+    assert statement is not None
+    skills = {"spatial_layout": SkillInfo("spatial_layout", "where things stand")}
+    scope = Scope.root(builtin_environment(skills)).extend(statement).scope
+    return Reach(scope, may_call=may_call)
+
+
+def test_what_is_held_to_the_language_parses_and_checks() -> None:
+    made = LocalPolicy(model("llama"), tokenizer())
+    assert made.constrained
+    wild = Limits(max_tokens=120, temperature=1.5, top_p=1.0)
+    waiting = [dataclasses.replace(dialogue(f"d{i}", i), reach=reach(may_call=i % 2 == 0)) for i in range(6)]
+    found = made.act(waiting, wild)
+    for i, (asked, emission) in enumerate(zip(waiting, found, strict=True)):
+        assert emission.stop is Stop.END, emission.error
+        source = Source('request "A harbour at dawn."\n' + emission.text)
+        checked = check(parse(source), asked.reach.scope.environment if asked.reach else None)  # type: ignore[arg-type]
+        assert [d.code for d in checked.diagnostics if d.severity is Severity.ERROR] == [], emission.text
+        assert checked.scope.calls_spent <= (1 if i % 2 == 0 else 0)
+        assert emission.tokens is not None
+        assert any(emission.tokens.forced)
+        want = plain_log_probs(made.model, prompt_of(emission), ids_of(emission), 1.5)
+        assert np.allclose(emission.tokens.log_probs, want, atol=1e-4)
+    made.close()
+    alone = [made.act([d], wild)[0].text for d in waiting]
+    assert alone == [e.text for e in found]
+
+
+def test_without_reach_nothing_is_held() -> None:
+    held, free = LocalPolicy(model("llama"), tokenizer()), policy()
+    assert ids_of(held.act([dialogue()], LIMITS)[0]) == ids_of(free.act([dialogue()], LIMITS)[0])
