@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "extract": Command("extract", "give back the program that a picture carries"),
     "library": Command("library", "index and search your own documents and images"),
     "studio": Command("studio", "make an invented world with requests whose ground truth is exact"),
+    "bench": Command("bench", "measure a policy on a suite, compare runs, show them as a page"),
     "experience": Command("experience", "look into the experience store, and look after it"),
     "serve": Command("serve", "serve a renderer, or genevolve itself to MCP clients"),
     "doctor": Command("doctor", "check what is installed and configured"),

@@ -83,7 +83,7 @@ def execute_batch(arguments: argparse.Namespace, values: dict[str, object]) -> i
         raise AuthorError("a batch needs a folder for its results: --out FOLDER")
     check_folder(arguments.out, resume=arguments.resume)
     config = load_config(file=arguments.config, flags=machine_flags(arguments))
-    with _terminable():
+    with terminable():
         source, base = _source(arguments, config)
         # A missing key is told before a long file is read.
         with _open(config, base, arguments) as machine:
@@ -146,7 +146,7 @@ async def _stoppable(runner: BatchRunner) -> Tally:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """While no event loop runs, SIGTERM does what Ctrl-C does."""
 
     def stop(*_: object) -> None:

@@ -1,0 +1,1 @@
+"""Data for training: requests, trajectories, filters, ground truths, splits, exports."""
