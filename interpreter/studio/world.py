@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +28,6 @@ from genevolve.interpreter.studio.pictures import Picture, decoy_picture, entity
 SCHEMA = "genevolve.studio/1"
 GROUP = len(KINDS)
 LEAST_ENTITIES = 4 * GROUP
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
