@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from genevolve.interpreter.studio import lexicon as lex
-from genevolve.interpreter.studio.reading import Reading, ReadText, ReadThing
+from genevolve.interpreter.studio.moods import take_mood
+from genevolve.interpreter.studio.reading import Pending, Reading, ReadText, ReadThing
 from genevolve.interpreter.studio.scene import CREATURES, FIGURES, LOOK_NOUNS, MAX_TEXT
 
 _MOST_THINGS = 24
 _MOST_TEXTS = 8
 ANYTHING = ""
 """The noun of a thing that is only called "what the first reference image shows"."""
-_REACH = 4
-_PLACES = {
-    ("", "left"): "left",
-    ("", "right"): "right",
-    ("upper", ""): "top",
-    ("lower", ""): "bottom",
-    ("", ""): "centre",
-    **{(v, h): f"{v} {h}" for v in ("upper", "lower") for h in ("left", "right")},
-}
-
-
-@dataclass
-class _Pending:
-    """Modifiers that wait for their noun."""
-
-    count: int | None = None
-    exact: bool = False
-    colours: list[str] = field(default_factory=list)
-    material: str = ""
-    size: str = ""
-    arranged: str = ""
-    definite: bool = False
-    split: bool = False  # "a red and a blue": two things, not one of two colours
-    pale: str = ""
 
 
 class SentenceReader:
@@ -52,7 +28,7 @@ class SentenceReader:
         self._index = index
         self._words = words
         self._set = frozenset(words)
-        self._pending = _Pending()
+        self._pending = Pending()
         self._clause_thing: ReadThing | None = None
         self._mentioned: list[ReadThing] = []
         self._coloured: list[ReadThing] = []
@@ -116,7 +92,7 @@ class SentenceReader:
         elif word in lex.RELATIONS:
             self._relation = lex.RELATIONS[word]
         elif word in lex.ARTICLES:
-            self._pending = _Pending(
+            self._pending = Pending(
                 definite=word in lex.DEFINITE, exact=self._pending.exact, colours=self._kept_colours(i)
             )
             self._pending.split = bool(self._pending.colours)
@@ -280,7 +256,7 @@ class SentenceReader:
     def _taken_spot(self) -> str:
         if not self._spot:
             return ""
-        place = _PLACES[(self._spot.get("v", ""), self._spot.get("h", ""))]
+        place = lex.CELLS[(self._spot.get("v", ""), self._spot.get("h", ""))]
         self._spot = {}
         return place
 
@@ -300,7 +276,7 @@ class SentenceReader:
             else:
                 self._open_spot = place
         if not soft:
-            self._pending = _Pending(colours=[])
+            self._pending = Pending(colours=[])
         self._relation = "" if self._clause_thing is not None or not soft else self._relation
         if not soft or self._clause_thing is not None or self._text is not None:
             self._clause_thing = None
@@ -337,7 +313,7 @@ class SentenceReader:
 
     def _noun(self, i: int, word: str) -> None:
         noun, plural = lex.singular(word)
-        pending, self._pending = self._pending, _Pending()
+        pending, self._pending = self._pending, Pending()
         relation, self._relation = self._relation, ""
         target_of = self._clause_thing or (self._mentioned[-1] if self._mentioned else self._current)
         if relation and target_of is not None and target_of.noun != noun:
@@ -361,7 +337,7 @@ class SentenceReader:
             if before_place:
                 self._stand(thing, before_place)
 
-    def _split(self, pending: _Pending, plural: bool) -> tuple[list[list[str]], bool]:
+    def _split(self, pending: Pending, plural: bool) -> tuple[list[list[str]], bool]:
         """Colours before one noun: "a red and a blue cup" and "red and blue cups" are two things."""
         if len(pending.colours) > 1 and (
             pending.split or (plural and pending.count in (None, len(pending.colours)))
@@ -371,7 +347,7 @@ class SentenceReader:
         return [pending.colours], plural
 
     def _thing(
-        self, noun: str, colours: list[str], pending: _Pending, plural: bool, place: str, related: bool
+        self, noun: str, colours: list[str], pending: Pending, plural: bool, place: str, related: bool
     ) -> ReadThing | None:
         same = [t for t in self._reading.things if t.noun == noun]
         definite = pending.definite or related
@@ -391,7 +367,7 @@ class SentenceReader:
         self._reading.things.append(thing)
         return thing
 
-    def _dress(self, thing: ReadThing, colours: list[str], pending: _Pending) -> None:
+    def _dress(self, thing: ReadThing, colours: list[str], pending: Pending) -> None:
         for colour in colours:
             if colour not in thing.colours:
                 thing.colours.append(colour)
@@ -416,7 +392,12 @@ class SentenceReader:
             thing.references.append(ordinal)
 
     def _adopt(self) -> None:
-        """References named before their noun ("From the first reference image, copy the emblem"), or without one."""
+        """What was named before its noun ("from the first reference image, copy the emblem"), or without one."""
+        if self._waiting_skin and self._mentioned and not self._mentioned[0].skin:
+            self._mentioned[0].skin = self._waiting_skin
+            self._mentioned[0].seams |= self._set & lex.SEAM_CUES
+        if not self._orphans:
+            return
         looks = [t for t in self._mentioned if t.noun in LOOK_NOUNS] or self._mentioned[:1]
         if (
             not looks
@@ -483,7 +464,7 @@ class SentenceReader:
             self._texts[-1].surface = self._surface
         elif self._text is not None:
             self._text.surface = self._text.surface or self._surface
-        self._pending = _Pending()
+        self._pending = Pending()
 
     def _quote(self, number: int) -> None:
         if number >= len(self._quotes) or len(self._reading.texts) >= _MOST_TEXTS:
@@ -518,19 +499,11 @@ class SentenceReader:
         ):
             self._stand(going_on, self._open_spot)
         self._hand_out_colours()
-        self._mood()
+        take_mood(reading, self._words, self._lettered)
         if lex.CLOSED.search(raw.lower()):
             reading.closed = True
         reading.praise += len(self._set & lex.PRAISE)
-        if len(self._coloured) > 1:
-            for thing in self._coloured:
-                thing.sharing = self._index
-        elif self._coloured:
-            self._coloured[0].bound = True
-        together = self._set & lex.TOGETHER
-        if together and len(self._mentioned) > 1:
-            for thing in self._mentioned:
-                thing.together = True
+        self._company()
         about = self._mentioned or (
             [self._current] if self._current is not None and not self._lettered else []
         )
@@ -538,13 +511,20 @@ class SentenceReader:
             self._cues(thing)
         if self._set & {"shadow", "shadows"} and self._set & lex.SHADOW_CUES:
             self._shadow(about)
-        if self._orphans:
-            self._adopt()
-        if self._waiting_skin and self._mentioned and not self._mentioned[0].skin:
-            self._mentioned[0].skin = self._waiting_skin
-            self._mentioned[0].seams |= self._set & lex.SEAM_CUES
+        self._adopt()
         if self._mentioned:
             self._current = self._mentioned[-1]
+
+    def _company(self) -> None:
+        """Whether things were coloured or named together in this sentence."""
+        if len(self._coloured) > 1:
+            for thing in self._coloured:
+                thing.sharing = self._index
+        elif self._coloured:
+            self._coloured[0].bound = True
+        if self._set & lex.TOGETHER and len(self._mentioned) > 1:
+            for thing in self._mentioned:
+                thing.together = True
 
     def _late_facts(self) -> None:
         """Place and surface of a text that was not quoted."""
@@ -578,41 +558,6 @@ class SentenceReader:
     def _continued(self) -> ReadThing | None:
         """The last thing, when a sentence without a noun goes on about it."""
         return self._current if self._set & {"it", "its", "they", "is", "are", "all", "each"} else None
-
-    def _mood(self) -> None:
-        reading, words = self._reading, self._set
-        negated = bool(words & lex.NEGATIONS)
-        for word in self._words:
-            if negated:
-                break
-            if word in lex.LIGHTS:
-                reading.lights.append(lex.LIGHTS[word])
-            if word in lex.STYLES and not (
-                word == "print" and self._lettered and not words & lex.STYLE_CUES["print"]
-            ):
-                reading.styles.append(lex.STYLES[word])
-        if words & lex.LIGHT_HEADS:
-            reading.light_cues |= words & lex.LIGHT_CUES
-            if reading.light_from:
-                reading.light_cues.add("from")
-        if any(word in lex.STYLES for word in words):
-            reading.style_words |= words
-        if not reading.background:
-            reading.background = self._background()
-
-    def _background(self) -> str:
-        if "plainground" in self._set:
-            return "plain"
-        for i, word in enumerate(self._words):
-            if word not in lex.GROUNDS or (word in lex.MATERIALS and not self._is_ground(i)):
-                continue
-            if self._is_ground(i) or self._set & lex.GROUND_HEADS:
-                return lex.GROUNDS[word]
-        return ""
-
-    def _is_ground(self, i: int) -> bool:
-        before = self._words[max(0, i - _REACH) : i]
-        return bool(set(before) & {"on", "in", "at", "over", "against", "across", "onto", "is"})
 
     def _cues(self, thing: ReadThing) -> None:
         if thing.material:

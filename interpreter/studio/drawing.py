@@ -136,7 +136,7 @@ def _sprite(
 
 def _see_through(body: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Glass: the ground is seen through the middle, the rim is solid."""
-    return np.clip(body * 0.66 + _edge(body) * 0.5, 0, 1) * (body > 0)
+    return np.clip(body * 0.8 + _edge(body) * 0.5, 0, 1) * (body > 0)
 
 
 def _outside_badge(outline: str, side: int) -> NDArray[np.float32]:

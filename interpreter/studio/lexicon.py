@@ -163,6 +163,15 @@ PLACE_V: dict[str, str] = {
 }
 PLACE_H: dict[str, str] = {"left": "left", "right": "right", "leftmost": "left", "rightmost": "right"}
 PLACE_C = frozenset({"middle", "centre", "center", "central", "centred", "centered"})
+CELLS = {
+    ("", "left"): "left",
+    ("", "right"): "right",
+    ("upper", ""): "top",
+    ("lower", ""): "bottom",
+    ("", ""): "centre",
+    **{(v, h): f"{v} {h}" for v in ("upper", "lower") for h in ("left", "right")},
+}
+"""Places by what is said of the height and of the side; the middle where nothing is said."""
 NOT_A_PLACE = frozenset(
     {"facing", "faces", "turned", "turns", "looks", "looking", "pointing", "points", "falls"}
 )

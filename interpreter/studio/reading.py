@@ -83,6 +83,21 @@ class ReadText:
 
 
 @dataclass
+class Pending:
+    """Modifiers that wait for their noun."""
+
+    count: int | None = None
+    exact: bool = False
+    colours: list[str] = field(default_factory=list)
+    material: str = ""
+    size: str = ""
+    arranged: str = ""
+    definite: bool = False
+    split: bool = False  # "a red and a blue": two things, not one of two colours
+    pale: str = ""
+
+
+@dataclass
 class Reading:
     """All that was understood of a prompt."""
 

@@ -99,14 +99,21 @@ def _foreground(pixels: NDArray[np.float32]) -> Bits:
     edge = max(2, pixels.shape[1] // 60)
     sides = np.concatenate([pixels[:, :edge], pixels[:, -edge:]], axis=1)
     behind = np.median(sides, axis=1)[:, None, :]
-    hue = pixels - pixels.mean(axis=2, keepdims=True)
-    behind_hue = behind - behind.mean(axis=2, keepdims=True)
-    colourful = np.abs(hue - behind_hue).max(axis=2) > 42
-    bright = pixels.mean(axis=2)
-    inky = bright < 0.5 * behind.mean(axis=2)
+    # Plane by plane: reducing an axis of three is many times slower.
+    bright, behind_bright = _mean(pixels), _mean(behind)
+    tinted = np.zeros(bright.shape, np.float32)
+    for plane in range(3):
+        hue = (pixels[..., plane] - bright) - (behind[..., plane] - behind_bright)
+        np.maximum(tinted, np.abs(hue), out=tinted)
+    inky = bright < 0.5 * behind_bright
+    colourful = tinted > 42
     padded = np.pad(colourful | inky, 3)
     solid = ndimage.binary_closing(padded, iterations=2)[3:-3, 3:-3]
     return np.asarray(ndimage.binary_fill_holes(solid), bool)
+
+
+def _mean(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((pixels[..., 0] + pixels[..., 1] + pixels[..., 2]) / 3, np.float32)
 
 
 def _recognise(
@@ -146,8 +153,12 @@ def _recognise(
 
 def _classified(pixels: NDArray[np.float32]) -> NDArray[np.intp]:
     """Index of the nearest colour of a look, for each pixel."""
-    far = ((pixels[..., None, :] - _TABLE) ** 2 * np.array([2.4, 4.0, 2.6], np.float32)).sum(axis=-1)
-    found: NDArray[np.intp] = far.argmin(axis=-1)
+    far = np.zeros((len(_TABLE), *pixels.shape[:-1]), np.float32)
+    for plane, weight in enumerate((2.4, 4.0, 2.6)):
+        far += (
+            weight * (pixels[None, ..., plane] - _TABLE[:, plane].reshape(-1, *[1] * (pixels.ndim - 1))) ** 2
+        )
+    found: NDArray[np.intp] = far.argmin(axis=0)
     return found
 
 

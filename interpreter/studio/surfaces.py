@@ -86,7 +86,7 @@ def _relief(name: str, n: int, unit: float) -> tuple[Gray, Gray]:
         streak = np.exp(-(((x + y * 0.55 - 0.52) / 0.07) ** 2)) + 0.8 * np.exp(
             -(((x + y * 0.55 - 0.7) / 0.025) ** 2)
         )
-        return one, (38 + 190 * np.clip(streak, 0, 1)).astype(np.float32)
+        return one, (26 + 190 * np.clip(streak, 0, 1)).astype(np.float32)
     if name == "wood":
         wave = py + 1.6 * np.sin(px * 0.16) + 0.8 * np.sin(px * 0.41 + 1)
         lines = (np.mod(wave, 5.5) < 1.9).astype(np.float32)

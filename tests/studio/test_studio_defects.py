@@ -33,13 +33,13 @@ RICH = Scene(
 )
 
 
-def test_a_rich_scene_can_have_every_defect():
+def test_a_rich_scene_can_have_every_defect() -> None:
     assert set(applicable(RICH)) == set(DEFECTS)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 @pytest.mark.parametrize("seed", range(4))
-def test_a_defect_changes_the_picture_and_only_what_it_says(defect, seed):
+def test_a_defect_changes_the_picture_and_only_what_it_says(defect: str, seed: int) -> None:
     planted = plant(RICH, defect, seed)
     assert planted == plant(RICH, defect, seed)
     assert planted.dimension == DEFECTS[defect][0]
@@ -60,7 +60,7 @@ def test_a_defect_changes_the_picture_and_only_what_it_says(defect, seed):
     "defect",
     ["missing thing", "extra thing", "wrong colour", "wrong letters", "misplaced text", "wrong place"],
 )
-def test_other_things_stay_where_they_are(defect):
+def test_other_things_stay_where_they_are(defect: str) -> None:
     for seed in range(6):
         planted = plant(RICH, defect, seed)
         before = {RICH.things[c.thing].noun: c.box for c in lay_out(RICH).copies}
@@ -69,7 +69,7 @@ def test_other_things_stay_where_they_are(defect):
         assert all(after[n] == before[n] for n in before if n in after and n != about)
 
 
-def test_a_poor_scene_has_fewer_defects():
+def test_a_poor_scene_has_fewer_defects() -> None:
     poor = Scene(things=(Thing("cup"),))
     names = applicable(poor)
     assert "wrong count" not in names
@@ -82,7 +82,7 @@ def test_a_poor_scene_has_fewer_defects():
     assert "low contrast" in applicable(Scene()) or applicable(Scene()) == ()
 
 
-def test_another_look_is_another():
+def test_another_look_is_another() -> None:
     chance = random.Random(1)
     for _ in range(200):
         a, b = chance.sample(LOOK_COLOURS, 2)

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genevolve.interpreter.studio.reading import read, sentences
+from genevolve.interpreter.studio.reading import ReadThing, read, sentences
 
 ALL = {"outline", "colours", "pattern", "figure"}
 
 
-def only(prompt):
+def only(prompt: str) -> ReadThing:
     reading = read(prompt)
     assert len(reading.things) == 1, reading.things
     return reading.things[0]
@@ -27,7 +27,7 @@ def only(prompt):
         "At the bottom: a straight row of yellow stars, exactly five.",
     ],
 )
-def test_counted_groups_in_many_words(prompt):
+def test_counted_groups_in_many_words(prompt: str) -> None:
     thing = only(prompt)
     assert (thing.noun, thing.colours, thing.count, thing.exact) == ("star", ["yellow"], 5, True)
     assert (thing.arranged, thing.places) == ("row", ["bottom"])
@@ -53,7 +53,7 @@ def test_counted_groups_in_many_words(prompt):
 @pytest.mark.parametrize(
     "form", ["A red cup stands {}.", "There is a mug {}; it is red.", "{}, a red cup stands."]
 )
-def test_places_in_many_words(form, words, place):
+def test_places_in_many_words(form: str, words: str, place: str) -> None:
     if ", on" in words and form.startswith("{}"):
         pytest.skip("two places before the noun")
     thing = only(form.format(words) if not form.startswith("{}") else form.format(words.capitalize()))
@@ -71,14 +71,14 @@ def test_places_in_many_words(form, words, place):
         "On the left stands the coat of arms, identical in every detail of its look to the first reference image.",
     ],
 )
-def test_references_in_many_words(prompt):
+def test_references_in_many_words(prompt: str) -> None:
     thing = only(prompt)
     assert (thing.noun, thing.references, thing.copying) == ("emblem", [1], True)
     assert thing.copied == ALL
     assert thing.places == ["left"]
 
 
-def test_a_reference_without_a_noun_is_a_thing_of_its_own():
+def test_a_reference_without_a_noun_is_a_thing_of_its_own() -> None:
     assert only("Copy everything from the second reference image.").references == [2]
 
 
@@ -91,7 +91,7 @@ def test_a_reference_without_a_noun_is_a_thing_of_its_own():
         'At the top there is a cream banner with the words "HARBOUR DAYS" in black.',
     ],
 )
-def test_lettering_in_many_words(prompt):
+def test_lettering_in_many_words(prompt: str) -> None:
     reading = read(prompt)
     (text,) = reading.texts
     assert (text.text, text.place, text.surface) == ("HARBOUR DAYS", "top", "banner")
@@ -99,7 +99,7 @@ def test_lettering_in_many_words(prompt):
     assert not reading.things
 
 
-def test_two_texts_of_one_sentence_are_crowded():
+def test_two_texts_of_one_sentence_are_crowded() -> None:
     reading = read('The banner at the top reads "ONE" and the sign at the bottom reads "TWO".')
     assert [(t.text, t.place, t.surface, t.crowded) for t in reading.texts] == [
         ("ONE", "top", "banner", True),
@@ -107,18 +107,18 @@ def test_two_texts_of_one_sentence_are_crowded():
     ]
 
 
-def test_unquoted_words_are_a_text_all_the_same():
+def test_unquoted_words_are_a_text_all_the_same() -> None:
     (text,) = read("A sign that says OPEN LATE at the top.").texts
     assert (text.text, text.quoted) == ("OPEN LATE", False)
 
 
-def test_only_words_closes_the_list():
+def test_only_words_closes_the_list() -> None:
     assert read('A sign reads "A". These are the only words in the picture.').closed
     assert read('A sign reads "A". There is no other text.').closed
     assert not read('A sign reads "A". Only the cup is red.').closed
 
 
-def test_colours_are_bound_by_their_noun_or_handed_out_in_order():
+def test_colours_are_bound_by_their_noun_or_handed_out_in_order() -> None:
     one = {t.noun: t for t in read("A red cup stands left. A blue bell stands right.").things}
     assert one["cup"].bound
     assert one["cup"].sharing < 0
@@ -129,12 +129,12 @@ def test_colours_are_bound_by_their_noun_or_handed_out_in_order():
         assert not both["cup"].bound
 
 
-def test_one_noun_of_two_colours_is_two_things():
+def test_one_noun_of_two_colours_is_two_things() -> None:
     assert [t.colours for t in read("A red and a blue cup.").things] == [["red"], ["blue"]]
     assert [t.colours for t in read("Red and blue cups.").things] == [["red"], ["blue"]]
 
 
-def test_later_sentences_go_on_about_the_same_thing():
+def test_later_sentences_go_on_about_the_same_thing() -> None:
     thing = only(
         "A kite stands in the centre. The kite is green. It is made of cloth with a coarse weave and folds."
     )
@@ -142,12 +142,12 @@ def test_later_sentences_go_on_about_the_same_thing():
     assert len(thing.matter) >= 2
 
 
-def test_listed_places_are_the_places_of_copies():
+def test_listed_places_are_the_places_of_copies() -> None:
     thing = only("Exactly three lanterns: one lantern on the left, one in the middle, one on the right.")
     assert (thing.count, thing.places) == (3, ["left", "centre", "right"])
 
 
-def test_legs_are_not_a_number_of_things():
+def test_legs_are_not_a_number_of_things() -> None:
     thing = only(
         "A horse with exactly four legs, seen from the side, each leg apart and touching the ground."
     )
@@ -155,7 +155,7 @@ def test_legs_are_not_a_number_of_things():
     assert len(thing.leg_cues) >= 3
 
 
-def test_relations_name_their_target():
+def test_relations_name_their_target() -> None:
     things = {
         t.noun: t for t in read("A kite is to the left of the tower. The boat stands below a cup.").things
     }
@@ -164,7 +164,7 @@ def test_relations_name_their_target():
     assert set(things) == {"kite", "tower", "boat", "cup"}
 
 
-def test_light_style_and_ground():
+def test_light_style_and_ground() -> None:
     reading = read(
         "A watercolour on rough paper with uneven washes. Warm dusk light from the left, long soft shadows. "
         "A cup stands on a beach."
@@ -179,7 +179,7 @@ def test_light_style_and_ground():
     assert not reading.things[0].places
 
 
-def test_contradictions_are_noticed():
+def test_contradictions_are_noticed() -> None:
     assert "light" in read("Dusk light falls. Night light falls.").contradictions
     assert "style" in read("A mosaic. An ink drawing.").contradictions
     assert "count" in read("Exactly three stars. The five stars stand in a row.").contradictions
@@ -188,12 +188,12 @@ def test_contradictions_are_noticed():
     assert not read("A red cup stands on the left. A blue cup stands on the right.").contradictions
 
 
-def test_unknown_words_are_passed_over():
+def test_unknown_words_are_passed_over() -> None:
     reading = read("A flibbering wug quorks the zany red shiny cup, alas, beside grommets.")
     assert [(t.noun, t.colours) for t in reading.things] == [("cup", ["red"])]
 
 
-def test_invisible_characters_do_not_hide_words():
+def test_invisible_characters_do_not_hide_words() -> None:
     assert only("A r\u200bed c\u00adup.").colours == ["red"]
     assert only("Ａ ｒｅｄ ｃｕｐ.").noun == "cup"
 
@@ -219,7 +219,7 @@ def test_invisible_characters_do_not_hide_words():
         "of and the a an with " * 20_000,
     ],
 )
-def test_hostile_prompts_are_read_quickly(prompt):
+def test_hostile_prompts_are_read_quickly(prompt: str) -> None:
     begin = time.perf_counter()
     reading = read(prompt)
     assert time.perf_counter() - begin < 3
@@ -279,17 +279,17 @@ WORDS = [
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join))
-def test_any_order_of_known_words_is_read(prompt):
+def test_any_order_of_known_words_is_read(prompt: str) -> None:
     read(prompt)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300))
-def test_any_text_is_read(prompt):
+def test_any_text_is_read(prompt: str) -> None:
     read(prompt)
 
 
-def test_the_order_of_sentences_does_not_matter():
+def test_the_order_of_sentences_does_not_matter() -> None:
     parts = [
         "A red cup stands on the left.",
         "Exactly four blue keys stand in a row at the bottom.",
@@ -305,7 +305,7 @@ def test_the_order_of_sentences_does_not_matter():
     assert len(seen) == 1
 
 
-def test_sentences_keep_quotations_whole():
+def test_sentences_keep_quotations_whole() -> None:
     parts, quotes = sentences('A sign reads "One. Two! Three?" at the top. Next.')
     assert len(parts) == 2
     assert quotes == ["One. Two! Three?"]

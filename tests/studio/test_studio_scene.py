@@ -37,7 +37,7 @@ FULL = Scene(
 )
 
 
-def test_a_scene_survives_json():
+def test_a_scene_survives_json() -> None:
     assert Scene.from_dict(json.loads(FULL.to_json())) == FULL
     assert Scene.from_dict(json.loads(Scene().to_json())) == Scene()
 
@@ -68,24 +68,24 @@ def test_a_scene_survives_json():
         {"relations": [{"first": 0, "relation": "left_of", "second": 1}]},
     ],
 )
-def test_what_cannot_be_drawn_is_no_scene(change):
+def test_what_cannot_be_drawn_is_no_scene(change: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         Scene.from_dict({**Scene().to_dict(), **change})
 
 
-def test_a_look_has_two_colours_and_fits_its_noun():
+def test_a_look_has_two_colours_and_fits_its_noun() -> None:
     with pytest.raises(ValueError):
         Look("shield", "red", "red", "cross", "key")
     with pytest.raises(ValueError):
         Thing("key", look=Look("boat", "red", "blue", "cross", "key"))
 
 
-def test_relations_are_those_of_the_places():
+def test_relations_are_those_of_the_places() -> None:
     assert holds(FULL, FULL.relations[0])
     assert not holds(FULL, Relation(1, "left_of", 0))
 
 
-def test_colours_of_things_are_told_apart_in_every_light():
+def test_colours_of_things_are_told_apart_in_every_light() -> None:
     for light in LIGHTS:
         for name, colour in COLOURS.items():
             assert nearest(lit(colour, light)) == name
@@ -94,7 +94,7 @@ def test_colours_of_things_are_told_apart_in_every_light():
 
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 12])
-def test_copies_stand_apart_and_inside(arrangement, count):
+def test_copies_stand_apart_and_inside(arrangement: str, count: int) -> None:
     for seed, place in itertools.product(range(3), PLACES):
         scene = Scene(things=(Thing("ball", count=count, place=place, arrangement=arrangement),), seed=seed)
         boxes = [c.box for c in lay_out(scene).copies]
@@ -104,7 +104,7 @@ def test_copies_stand_apart_and_inside(arrangement, count):
         assert min(b.width for b in boxes) >= 18
 
 
-def test_things_at_nine_places_do_not_touch_letterings_or_each_other():
+def test_things_at_nine_places_do_not_touch_letterings_or_each_other() -> None:
     for skipped in range(9):
         places = [p for i, p in enumerate(PLACES) if i != skipped]
         scene = Scene(
@@ -116,7 +116,7 @@ def test_things_at_nine_places_do_not_touch_letterings_or_each_other():
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_a_group_gives_way_to_single_things():
+def test_a_group_gives_way_to_single_things() -> None:
     scene = Scene(
         things=(
             Thing("star", count=6, place="bottom", arrangement="row"),
@@ -128,7 +128,7 @@ def test_a_group_gives_way_to_single_things():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_where_a_thing_stands_does_not_depend_on_others():
+def test_where_a_thing_stands_does_not_depend_on_others() -> None:
     alone = lay_out(Scene(things=(Thing("cup", place="right"),))).copies[0]
     among = lay_out(
         Scene(
@@ -139,7 +139,7 @@ def test_where_a_thing_stands_does_not_depend_on_others():
     assert (alone.x, alone.y, alone.side) == (among.x, among.y, among.side)
 
 
-def test_every_noun_can_be_a_thing():
+def test_every_noun_can_be_a_thing() -> None:
     for noun in NOUNS:
         outline = "disc" if noun == "emblem" else noun
         look = Look(outline, "red", "blue", "cross", "key") if noun in LOOK_NOUNS else None
