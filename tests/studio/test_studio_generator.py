@@ -469,3 +469,22 @@ def test_a_reference_in_jpeg_is_recognised() -> None:
     buffer = io.BytesIO()
     EMBLEM.save(buffer, "JPEG", quality=85)
     assert emblems(COPY.format("first"), [Image.open(buffer)], runs=20).count(LOOK) >= 16
+
+
+def test_the_page_shows_the_table_as_it_is() -> None:
+    page = Path(__file__).parents[2] / "docs" / "studio.md"
+    assert markdown() in page.read_text(encoding="utf-8")
+
+
+def test_colours_named_together_later_leak_all_the_same() -> None:
+    prompt = "A cup stands on the left. A bell stands on the right. The cup and the bell are red and blue."
+    assert levels(prompt)["leak"] < GUIDED
+
+
+def test_the_contact_sheet_shows_every_guided_failure() -> None:
+    from genevolve.interpreter.studio.contact_sheet import PAIRS, contact_sheet
+
+    assert {p.failure for p in PAIRS} <= {f.name for f in FAILURES}
+    sheet = contact_sheet(each=2, side=48)
+    assert sheet.width > 300
+    assert np.asarray(sheet).std() > 10
