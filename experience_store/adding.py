@@ -15,7 +15,7 @@ from genevolve.experience_store.experience import Experience
 from genevolve.experience_store.index import VectorIndex
 from genevolve.experience_store.live import LiveIndex, Stale
 from genevolve.experience_store.reports import AddResult
-from genevolve.experience_store.retrieval import nearest
+from genevolve.experience_store.retrieval import DUPLICATE, nearest
 from genevolve.experience_store.scan import Scan
 from genevolve.grammar.errors import StorageError
 
@@ -183,8 +183,7 @@ class _View:
         """Stored experiences whose requests are at least so similar, nearest first."""
         k = 4
         while True:
-            # Near duplicates are in the nearest cells; that nothing is as near is what usually is found.
-            found = nearest(self._connection, self._index, self._fetch, self._vector, k, sure=-1.0)
+            found = nearest(self._connection, self._index, self._fetch, self._vector, k, effort=DUPLICATE)
             for near in found[k // 4 if k > 4 else 0 :]:
                 if near.similarity < minimum:
                     return

@@ -31,8 +31,8 @@ _TRAINING = 50
 """Vectors a cell that are looked at for placing the cells."""
 _CHUNK = 8 * 1024 * 1024
 _BATCH = 32_768
-_WIDER = 3
-"""So many times as many cells are searched when the nearest ones have nothing that is near."""
+_CELLS = 16
+"""Cells that are searched at least."""
 
 
 class VectorIndex:
@@ -153,25 +153,28 @@ class VectorIndex:
             self._index.remove_ids(np.fromiter(self.dead, dtype=np.int64))
             self.dead.clear()
 
-    def candidates(self, vector: Vectors, least: int, *, wider: bool = False) -> Iterator[list[int]]:
+    def candidates(self, vector: Vectors, least: int, span: tuple[float, float]) -> Iterator[list[int]]:
         """The nearest live experiences to a vector (d,), nearest first: at least so many, then ever more.
 
-        Each list repeats the ones before it; the last one has everything that the index can find. `wider` gives what
-        is in the cells that come next instead of the nearest ones; an index without cells has nothing there.
+        Each list repeats the ones before it; the last one has everything that the index can find.
+
+        Args:
+            vector: The query.
+            least: So many at least, where there are so many.
+            span: From where to where in the cells, as they are near to the query, of 0 to 1. More are searched where
+                that gives too few. An index without cells compares all, whatever the span.
         """
-        if wider and self.kind == "flat":
-            return
         total = int(self._index.ntotal)
         wanted = min(total, least + min(len(self.dead), 32))
         query = vector.reshape(1, -1)
         while total:
-            labels = self._search(query, wanted, wider)
+            labels = self._search(query, wanted, span)
             yield [seq for seq in labels if seq not in self.dead]
             if wanted >= total or len(labels) < wanted:
                 return
             wanted = min(total, wanted * 4)
 
-    def _search(self, query: Vectors, wanted: int, wider: bool) -> list[int]:
+    def _search(self, query: Vectors, wanted: int, span: tuple[float, float]) -> list[int]:
         import faiss
 
         # One thread: for one query, threads that wait for each other cost more than they save, much more on a busy
@@ -182,17 +185,13 @@ class VectorIndex:
             if self.kind == "flat":
                 _, labels = self._index.search(query, wanted)
                 return [seq for seq in labels[0].tolist() if seq >= 0]
-            return self._in_cells(query, wanted, wider)
+            return self._in_cells(query, wanted, span)
         finally:
             faiss.omp_set_num_threads(before)
 
-    def _in_cells(self, query: Vectors, wanted: int, wider: bool) -> list[int]:
+    def _in_cells(self, query: Vectors, wanted: int, span: tuple[float, float]) -> list[int]:
         cells = self._index.nlist
-        # One cell in forty, at least sixteen. With one in sixty-four, a million experiences had a recall@1 of 0.988
-        # for requests above the gate (benchmarks/store.py).
-        begin, end = 0, min(cells, max(16, cells // 40))
-        if wider:
-            begin, end = end, min(cells, _WIDER * end)
+        begin, end = (min(cells, max(_CELLS, int(cells * share))) if share else 0 for share in span)
         while begin < end:
             distances, order = self._index.quantizer.search(query, end)
             self._index.nprobe = end - begin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +21,25 @@ if TYPE_CHECKING:
 GATE = 0.84
 TIE = 1e-6
 _FLAT, _CELLS = 4, 32
+
+
+class Effort(NamedTuple):
+    """How much of an index with cells is searched.
+
+    Attributes:
+        spans: Parts of the cells, in the order of their nearness to the query; the next one is searched when what was
+            found is not near enough.
+        sure: The similarity that is near enough. Below, the cells next to the query may have been the wrong ones.
+    """
+
+    spans: tuple[tuple[float, float], ...]
+    sure: float
+
+
+LOOKUP = Effort(((0.0, 1 / 40), (1 / 40, 3 / 40)), GATE)
+"""Of a million, all above the gate are found, and nine in ten of those far below (cosine 0.6; benchmarks/store.py)."""
+DUPLICATE = Effort(((0.0, 1 / 100),), -1.0)
+"""For experiences that are nearly the same: at a cosine of 0.97, all of 400 in a million were in one cell in 128."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +68,53 @@ def nearest(
     k: int,
     exclude_key: str | None = None,
     *,
-    sure: float = GATE,
+    effort: Effort = LOOKUP,
 ) -> list[Near]:
     """The k live experiences nearest to a unit vector (d,), nearest first.
 
     Of equally near ones (one request may have taught several things) the larger gap comes first, then the newer.
-    What `exclude_key` names is left out: that is leave-one-out. An index with cells is searched in more of them when
-    the nearest one found is below `sure`: then the cells next to the query were the wrong ones, or nothing is near.
+    What `exclude_key` names is left out: that is leave-one-out.
     """
-    known: dict[int, Near | None] = {}
+    similarities: dict[int, float] = {}
+    rows: dict[int, Near | None] = {}
     found: list[Near] = []
-    for wider in (False, True):
-        for seqs in index.candidates(vector, k + (_CELLS if index.kind == "ivf" else _FLAT), wider=wider):
-            fresh = [s for s in seqs if s not in known]
-            known |= dict.fromkeys(fresh)
-            known |= {n.seq: n for n in _described(connection, fresh, fetch, vector, exclude_key)}
-            found = sorted((n for n in known.values() if n is not None), key=_rank)
-            if len(found) > k and found[k - 1].similarity - found[-1].similarity > TIE:
+    for span in effort.spans:
+        for seqs in index.candidates(vector, k + (_CELLS if index.kind == "ivf" else _FLAT), span):
+            fresh = [s for s in seqs if s not in similarities]
+            if fresh:
+                products = (fetch(fresh) @ vector).clip(-1.0, 1.0)
+                similarities |= dict(zip(fresh, products.tolist(), strict=True))
+            found = _best(connection, similarities, rows, k, exclude_key)
+            if _complete(found, k):
                 break
-        if index.kind != "ivf" or (found and found[0].similarity >= sure):
+        if index.kind != "ivf" or (found and found[0].similarity >= effort.sure):
             break
     return found[:k]
+
+
+def _best(
+    connection: sqlite3.Connection,
+    similarities: Mapping[int, float],
+    rows: dict[int, Near | None],
+    k: int,
+    exclude_key: str | None,
+) -> list[Near]:
+    """The nearest ones, sorted; more than k where that decides who is among them. Reads no more rows than that."""
+    ranked = sorted(similarities, key=lambda s: -similarities[s])
+    found: list[Near] = []
+    for begin in range(0, len(ranked), k + _FLAT):
+        part = ranked[begin : begin + k + _FLAT]
+        fresh = [s for s in part if s not in rows]
+        rows |= dict.fromkeys(fresh)
+        rows |= {n.seq: n for n in _described(connection, fresh, similarities, exclude_key)}
+        found = sorted([*found, *(n for s in part if (n := rows[s]) is not None)], key=_rank)
+        if _complete(found, k):
+            break
+    return found
+
+
+def _complete(found: Sequence[Near], k: int) -> bool:
+    return len(found) > k and found[k - 1].similarity - found[-1].similarity > TIE
 
 
 def _rank(near: Near) -> tuple[float, float, int]:
@@ -80,17 +125,15 @@ def _rank(near: Near) -> tuple[float, float, int]:
 def _described(
     connection: sqlite3.Connection,
     seqs: Sequence[int],
-    fetch: Callable[[Sequence[int]], Vectors],
-    vector: Vectors,
+    similarities: Mapping[int, float],
     exclude_key: str | None,
 ) -> list[Near]:
-    rows = []
+    found = []
     for marks, part in in_parts(seqs):
         query = (
             f"SELECT seq, gap, arrival, id, request_key FROM experiences WHERE live = 1 AND seq IN ({marks})"  # noqa: S608  # question marks only
         )
-        rows += [r for r in connection.execute(query, part) if r[4] != exclude_key]
-    if not rows:
-        return []
-    similarities = (fetch([r[0] for r in rows]) @ vector).clip(-1.0, 1.0)
-    return [Near(float(s), r[1], r[2], r[0], r[3]) for s, r in zip(similarities, rows, strict=True)]
+        for seq, gap, arrival, identity, key in connection.execute(query, part):
+            if key != exclude_key:
+                found.append(Near(similarities[seq], gap, arrival, seq, identity))
+    return found

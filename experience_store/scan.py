@@ -62,11 +62,11 @@ class Scan:
             if seq in self._more or self._has(seq):
                 self._dead.add(seq)
 
-    def candidates(self, vector: Vectors, least: int, *, wider: bool = False) -> Iterator[list[int]]:
+    def candidates(self, vector: Vectors, least: int, span: tuple[float, float]) -> Iterator[list[int]]:
         """The nearest live experiences to a vector (d,), nearest first: at least so many, then ever more."""
         import numpy as np
 
-        if wider or not self.entries:  # everything was compared already
+        if not self.entries:
             return
         similarities, numbers = self._compared(vector)
         total = self.entries
