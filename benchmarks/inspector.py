@@ -112,27 +112,35 @@ def _less(found: float | None, clean: float | None) -> bool:
     return found is not None and clean is not None and found < clean
 
 
-def _speed_part(task: tuple[int, int, int, int, bool]) -> tuple[int, float, float]:
-    """Judge one process's share; pictures, and when it began and ended."""
+def _speed_part(task: tuple[int, int, int, int, bool]) -> tuple[int, float, float, float]:
+    """Judge one process's share; pictures, when it began and ended, and the processor's time in between."""
     seed, part, parts, images, with_ocr = task
     requests = list(requests_of(make_world(seed), "validation", 40 + images))[part::parts]
     inspector = Inspector(read_text=with_ocr)
     warm = 40 // parts
-    began = 0.0
+    began = spent = 0.0
     for number, request in enumerate(requests):
         if number == warm:
-            began = time.time()
+            began, spent = time.time(), time.process_time()
         scene = spoiled(request.scene, random.Random(number))
         inspector.score(Case(request.prompt, draw(scene), draw(request.scene), request.constraints))
-    return len(requests) - warm, began, time.time()
+    return len(requests) - warm, began, time.time(), time.process_time() - spent
 
 
-def speed(seed: int, processes: int, images: int, *, with_ocr: bool) -> float:
-    """Renders and inspections a second of all processes together."""
+def speed(seed: int, processes: int, images: int, *, with_ocr: bool) -> dict[str, float]:
+    """Renders and inspections a second: of all processes together by the clock, and of two idle cores by their time.
+
+    The two agree on an idle machine; on a busy one the clock also counts what others do.
+    """
     tasks = [(seed, part, processes, images, with_ocr) for part in range(processes)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         parts = pool.map(_speed_part, tasks, chunksize=1)
-    return sum(n for n, _, _ in parts) / (max(end for *_, end in parts) - min(start for _, start, _ in parts))
+    number = sum(n for n, *_ in parts)
+    wall = max(end for _, _, end, _ in parts) - min(start for _, start, *_ in parts)
+    return {
+        "a_second": round(number / wall, 1),
+        "a_second_by_processor_time_of_two_cores": round(2 * number / sum(cpu for *_, cpu in parts), 1),
+    }
 
 
 def _run(task: tuple[str, list[Request], int]) -> dict[str, Any]:
@@ -165,12 +173,8 @@ def main() -> None:
         "processes": options.processes,
         "agreement": agreed,
         "defects": defects,
-        "a_second_without_ocr": round(
-            speed(options.seed, options.processes, options.speed_images, with_ocr=False), 1
-        ),
-        "a_second_with_ocr": round(
-            speed(options.seed, options.processes, options.speed_images, with_ocr=True), 1
-        ),
+        "speed_without_ocr": speed(options.seed, options.processes, options.speed_images, with_ocr=False),
+        "speed_with_ocr": speed(options.seed, options.processes, options.speed_images, with_ocr=True),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

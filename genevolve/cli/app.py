@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "bench": Command("bench", "measure a policy on a suite, compare runs, show them as a page"),
     "experience": Command("experience", "look into the experience store, and look after it"),
     "serve": Command("serve", "serve a renderer, or genevolve itself to MCP clients"),
+    "judge": Command("judge", "judge pictures, and measure judges"),
     "doctor": Command("doctor", "check what is installed and configured"),
     "init": Command("init", "start a project: configuration, a first program, a pre-commit hook"),
 }

@@ -26,7 +26,7 @@ Bits = NDArray[np.bool_]
 
 SIDE = 384
 """Pictures whose shorter side is far from this are resized to it."""
-_LEAST, _MOST = 256, 640
+_LEAST, _MOST = 256, 800
 _LONGEST = 4.0
 _RING = 5
 _SAMPLES = 360
@@ -105,7 +105,7 @@ def open_canvas(image: Image.Image) -> Canvas:
     shadow[apart] = 0
     contrast = _contrast(pixels, field, apart, ground.light) if known else 1.0
     if contrast < 1.0:
-        pixels = np.where(apart[..., None], np.clip(field + (pixels - field) / contrast, 0, 255), pixels)
+        pixels = np.clip(field + (pixels - field) / contrast, 0, 255)
     unit = round(min(width, height) / 384, 2)
     if known and ground.style == "ink":
         apart = _without_rims(apart, max(2, math.ceil(2 * unit)))

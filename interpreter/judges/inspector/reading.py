@@ -18,6 +18,7 @@ from genevolve.interpreter.judges.inspector.silhouettes import (
     Fit,
     body,
     classify,
+    classify_with_shadow,
     grown_together,
     leg_profiles,
     neighbours,
@@ -37,6 +38,9 @@ _MOST_PIECES = 160
 """A picture with more pieces than this is noise; the largest ones are looked at."""
 _ROUNDS = 4
 _SURE = 0.93
+_EXPLAINED = 0.7
+"""Share of a piece, its shadow with it, below which it is looked at again."""
+_WHOLE = 0.85
 _NO_SHADOW = 18
 """Pixels of a side below which a contact shadow cannot be told."""
 _STRANGE = 22.0
@@ -59,7 +63,10 @@ def read(
     canvas = open_canvas(image)
     texts, lettered = read_lettering(canvas, wanted, with_ocr=with_ocr)
     fits, explained = _find(canvas, lettered, _silhouettes_of(expected))
-    loose = read_loose(canvas, canvas.stands_out & ~lettered & ~explained, with_ocr=with_ocr)
+    around = explained.copy()
+    for fit, _ in fits:
+        around[max(0, fit.y) : fit.y + fit.side, max(0, fit.x) : fit.x + fit.side] = True
+    loose = read_loose(canvas, canvas.stands_out & ~lettered & ~around, with_ocr=with_ocr)
     for text, where in loose:
         texts.append(text)
         lettered[where] = True
@@ -115,7 +122,50 @@ def _find(
             for part in _taken_apart(canvas, mask, left, top, known):
                 found.append(part)
                 _claim(explained, part[0])
+    _look_again(canvas, lettered, found, explained)
     return found, explained
+
+
+def _look_again(canvas: Canvas, lettered: Bits, found: list[tuple[Fit, Surface]], explained: Bits) -> None:
+    """Dark and faded things whose parts pass for shadows: pieces are taken with their shadows and tried as wholes."""
+    if not canvas.known:
+        return
+    cast = {"": 0, "left": 1, "right": -1}[canvas.ground.side]
+    for mask, left, top in _pieces((canvas.stands_out | (canvas.shadow > 0)) & ~lettered):
+        if mask.shape[0] < 0.45 * mask.shape[1] or _share(explained, mask, left, top) > _EXPLAINED:
+            continue
+        best: tuple[Fit, Surface] | None = None
+        for fit in (*classify_with_shadow(mask, left, top, cast), *classify(mask, left, top)):
+            if fit.overlap < _WHOLE:
+                continue
+            surface = read_surface(canvas, fit)
+            if surface.error > _UNSURE:
+                fit, surface = _nudged(canvas, fit, surface, _cut(fit), *_corner(fit))
+            if surface.error < _STRANGE and (best is None or surface.error < best[1].error):
+                best = (fit, surface)
+        if best is None:
+            continue
+        found[:] = [(f, s) for f, s in found if not _lies_in(f, best[0])]
+        found.append(best)
+        _claim(explained, best[0])
+
+
+def _cut(fit: Fit) -> Bits:
+    """A silhouette's largest piece, cut to its box."""
+    shape = body(fit.name, fit.side, fit.legs)
+    x0, y0, x1, y1 = shape.box
+    return shape.main[y0:y1, x0:x1]
+
+
+def _corner(fit: Fit) -> tuple[int, int]:
+    """Left and top of a silhouette's largest piece in the picture."""
+    x0, y0, *_ = body(fit.name, fit.side, fit.legs).box
+    return fit.x + x0, fit.y + y0
+
+
+def _lies_in(fit: Fit, whole: Fit) -> bool:
+    x, y = fit.centre
+    return whole.x <= x <= whole.x + whole.side and whole.y <= y <= whole.y + whole.side
 
 
 def _pieces(mask: Bits) -> list[tuple[Bits, int, int]]:
@@ -283,11 +333,14 @@ def _thing(canvas: Canvas, fit: Fit, surface: Surface, others: Sequence[tuple[Fi
         ((x / width, y / height),),
         int(_touches_ground(canvas, fit)),
         int(merged),
+        fit.side / min(width, height),
     )
 
 
 def _legs(canvas: Canvas, fit: Fit) -> int:
     """How many legs a creature stands on, by how much of each column of the lowest strip is covered."""
+    if canvas.ground.style == "ink":  # the pen's lines are wider than the gaps between legs
+        return fit.legs
     (y0, y1), profiles = leg_profiles(fit.name, fit.side)
     width, height = canvas.size
     if fit.x < 0 or fit.x + fit.side > width or fit.y < 0 or fit.y + y1 > height:
@@ -315,7 +368,8 @@ def _grown_into(fit: Fit, host: Fit) -> bool:
 
 def _touches_ground(canvas: Canvas, fit: Fit) -> bool:
     """Whether there is a contact shadow under a silhouette."""
-    if fit.side < _NO_SHADOW:
+    # On small things it cannot be told, and where dark things are faded they pass for shadows themselves.
+    if fit.side < _NO_SHADOW or canvas.contrast < 1:
         return True
     width, height = canvas.size
     turn = {"": 0, "left": 1, "right": -1}[canvas.ground.side]

@@ -28,6 +28,7 @@ class SeenThing:
         places: Middle of each copy, (across, down) as shares of the picture.
         shadows: How many copies touch the ground.
         merged: How many copies have grown into others.
+        side: Of the largest copy, as a share of the picture's shorter side.
     """
 
     noun: str
@@ -39,6 +40,7 @@ class SeenThing:
     places: tuple[tuple[float, float], ...] = ()
     shadows: int = 0
     merged: int = 0
+    side: float = 0.0
 
     @property
     def count(self) -> int:
@@ -97,11 +99,16 @@ def from_scene(scene: Scene) -> Seen:
     """What the picture of a scene shows."""
     layout = lay_out(scene)
     places: dict[int, list[tuple[float, float]]] = {}
+    sides: dict[int, float] = {}
     for copy in layout.copies:
         x, y = copy.box.centre
+        sides[copy.thing] = max(sides.get(copy.thing, 0.0), copy.side / min(scene.width, scene.height))
         places.setdefault(copy.thing, []).append((x / scene.width, y / scene.height))
     # Copies that stand on one spot are one to whoever sees them.
-    things = [_thing(thing, tuple(dict.fromkeys(places.get(i, ())))) for i, thing in enumerate(scene.things)]
+    things = [
+        _thing(thing, tuple(dict.fromkeys(places.get(i, ()))), sides.get(i, 0.0))
+        for i, thing in enumerate(scene.things)
+    ]
     texts = [
         SeenText(v.text, (box.centre[0] / scene.width, box.centre[1] / scene.height))
         for v, box in zip(scene.letterings, layout.letterings, strict=True)
@@ -121,7 +128,7 @@ def together(things: list[SeenThing]) -> tuple[SeenThing, ...]:
     """Groups that look the same are one group to whoever sees them."""
     found: dict[SeenThing, SeenThing] = {}
     for thing in things:
-        key = replace(thing, places=(), shadows=0, merged=0)
+        key = replace(thing, places=(), shadows=0, merged=0, side=0.0)
         other = found.get(key)
         if other is not None:
             thing = replace(
@@ -129,12 +136,13 @@ def together(things: list[SeenThing]) -> tuple[SeenThing, ...]:
                 places=other.places + thing.places,
                 shadows=other.shadows + thing.shadows,
                 merged=other.merged + thing.merged,
+                side=max(other.side, thing.side),
             )
         found[key] = thing
     return tuple(found.values())
 
 
-def _thing(thing: Thing, places: tuple[tuple[float, float], ...]) -> SeenThing:
+def _thing(thing: Thing, places: tuple[tuple[float, float], ...], side: float) -> SeenThing:
     dressed = thing.look is not None
     return SeenThing(
         thing.noun,
@@ -146,6 +154,7 @@ def _thing(thing: Thing, places: tuple[tuple[float, float], ...]) -> SeenThing:
         places,
         len(places) if thing.shadow else 0,
         len(places) if thing.merged_into is not None else 0,
+        side,
     )
 
 

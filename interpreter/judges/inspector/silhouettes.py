@@ -70,12 +70,56 @@ class Body:
 
 
 @lru_cache(maxsize=4096)
-def body(name: str, side: int, legs: int) -> Body:
-    """The mask of a silhouette at a size, (side, side)."""
+def body(name: str, side: int, legs: int, cast: int | None = None) -> Body:
+    """The mask of a silhouette at a size; with `cast`, its shadow falls straight (0), to the right (1) or left (-1).
+
+    The mask is (side, side), or with a shadow larger by `margin(side)` all around.
+    """
     whole = masks(name, side, legs).body > _SEEN
+    if cast is not None:
+        whole = _with_shadow(whole, side, cast)
     main = _largest(whole)
     rows, columns = np.nonzero(main.any(axis=1))[0], np.nonzero(main.any(axis=0))[0]
     return Body(whole, main, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+
+
+def margin(side: int) -> int:
+    """Room that a shadow needs around the square of its thing, in pixels."""
+    return round(side * 0.4) + 2
+
+
+def _with_shadow(whole: Bits, side: int, cast: int) -> Bits:
+    """A silhouette and the soft ellipse beneath it, as one mask."""
+    room = margin(side)
+    found = np.pad(whole, room)
+    width, height = max(3, round(side * (1.0 if cast == 0 else 1.24))), max(3, round(side * 0.2))
+    x = (np.arange(width) + 0.5) / width * 2 - 1
+    y = (np.arange(height) + 0.5) / height * 2 - 1
+    ellipse = x[None, :] ** 2 + y[:, None] ** 2 < 1.0
+    left = room + (side - width) // 2 + round(cast * side * 0.24)
+    top = room + side - round(height * 0.6)
+    found[top : top + height, left : left + width] |= ellipse
+    return found
+
+
+def classify_with_shadow(piece: Bits, left: int, top: int, cast: int) -> list[Fit]:
+    """The silhouettes that, together with their shadows, fit a piece best; see `classify`."""
+    height, width = piece.shape
+    if min(height, width) < 12:
+        return []
+    templates, table, aspects = _templates(cast)
+    distance = ((table - _normalised(piece)) ** 2).mean(axis=1) + 0.35 * np.abs(
+        aspects - np.log(width / height)
+    )
+    fits: dict[str, Fit] = {}
+    for index in np.argsort(distance, kind="stable")[:_NEAREST]:
+        t = templates[int(index)]
+        guess = round((width / (t.box[2] - t.box[0]) + height / (t.box[3] - t.box[1])) / 2)
+        for side in (guess - 1, guess, guess + 1):
+            found = _at(t.name, t.legs, side, piece, left, top, cast)
+            if found is not None and (t.name not in fits or found.overlap > fits[t.name].overlap):
+                fits[t.name] = found
+    return sorted(fits.values(), key=lambda f: -f.overlap)[:3]
 
 
 def classify(piece: Bits, left: int, top: int, before: Sequence[Fit] = ()) -> list[Fit]:
@@ -182,16 +226,19 @@ def _laid(
     return best
 
 
-def _at(name: str, legs: int, side: int, piece: Bits, left: int, top: int) -> Fit | None:
+def _at(
+    name: str, legs: int, side: int, piece: Bits, left: int, top: int, cast: int | None = None
+) -> Fit | None:
     """The silhouette at one size; None when its main piece has another box."""
     if side < 6:
         return None
     height, width = piece.shape
-    shape = body(name, side, legs)
+    shape = body(name, side, legs, cast)
     x0, y0, x1, y1 = shape.box
+    room = 0 if cast is None else margin(side)
     if abs((x1 - x0) - width) > 2 + side // 24 or abs((y1 - y0) - height) > 2 + side // 24:
         return None
-    return Fit(name, legs, left - x0, top - y0, side, _overlap(shape.main[y0:y1, x0:x1], piece))
+    return Fit(name, legs, left - x0 + room, top - y0 + room, side, _overlap(shape.main[y0:y1, x0:x1], piece))
 
 
 def neighbours(fit: Fit, piece: Bits, left: int, top: int) -> list[Fit]:
@@ -237,22 +284,22 @@ def _counted_legs(fit: Fit, piece: Bits, left: int, top: int) -> Fit:
 
 
 @lru_cache(maxsize=1024)
-def _unit_box(name: str, legs: int, at: int) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = body(name, at, legs).box
+def _unit_box(name: str, legs: int, at: int, cast: int | None = None) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = body(name, at, legs, cast).box
     return x0 / at, y0 / at, x1 / at, y1 / at
 
 
-@lru_cache(maxsize=1)
-def _templates() -> tuple[list[_Template], Floats, Floats]:
+@lru_cache(maxsize=4)
+def _templates(cast: int | None = None) -> tuple[list[_Template], Floats, Floats]:
     """All silhouettes, their normalised masks (n, cells), and the logarithms of their widths over heights."""
     found: list[_Template] = []
     for name in names():
         for legs in range(1, _MOST_LEGS + 1) if CREATURES.get(name) else (0,):
             for at in _REFERENCES:
-                shape = body(name, at, legs)
+                shape = body(name, at, legs, cast)
                 x0, y0, x1, y1 = shape.box
                 cells = _normalised(shape.main[y0:y1, x0:x1])
-                found.append(_Template(name, legs, _unit_box(name, legs, at), cells))
+                found.append(_Template(name, legs, _unit_box(name, legs, at, cast), cells))
     aspects = [np.log((t.box[2] - t.box[0]) / (t.box[3] - t.box[1])) for t in found]
     return found, np.stack([t.cells for t in found]), np.array(aspects, np.float32)
 
