@@ -53,7 +53,9 @@ class _Writer:
             case Comment():
                 return self._token(node.regex(self._base("COMMENT")))
             case Token(node=inner, base=base):
-                return self._token(f"{self._base(base)} & /{_regex(inner)}/")
+                if not node.pattern:
+                    node.pattern = _regex(inner)
+                return self._token(f"{self._base(base)} & /{node.pattern}/")
             case Digit():
                 return self._token(f"/{_regex(node)}/")
         if id(node) not in self._names:

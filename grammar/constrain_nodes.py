@@ -6,7 +6,6 @@ decoder that runs out of tokens closes what it began. `constrain_lark` writes a 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
@@ -22,7 +21,7 @@ class Walk(NamedTuple):
     rest: str | None
 
 
-class Node(ABC):
+class Node:
     """A piece of a statement. Nodes are compared by identity and shared freely."""
 
     @cached_property
@@ -50,14 +49,14 @@ class Node(ABC):
         found = self.walk(text, 0, {})
         return "" if len(text) in found.ends else found.rest
 
-    @abstractmethod
-    def _shortest(self) -> str | None: ...
+    def _shortest(self) -> str | None:
+        raise NotImplementedError
 
-    @abstractmethod
-    def _longest_rest(self) -> int: ...
+    def _longest_rest(self) -> int:
+        raise NotImplementedError
 
-    @abstractmethod
-    def _walk(self, text: str, at: int, memo: Memo) -> Walk: ...
+    def _walk(self, text: str, at: int, memo: Memo) -> Walk:
+        raise NotImplementedError
 
 
 Memo = dict[tuple[int, int], Walk]
@@ -156,11 +155,12 @@ class Alt(Node):
 class Token(Node):
     """A node without texts or names that is written as one token: a number or a size.
 
-    `base` is the token of `gprog.lark` that it narrows.
+    `base` is the token of `gprog.lark` that it narrows; `pattern` keeps the regular expression once it was written.
     """
 
     def __init__(self, node: Node, base: str) -> None:
         self.node, self.base = node, base
+        self.pattern = ""
 
     def _shortest(self) -> str | None:
         return self.node.shortest

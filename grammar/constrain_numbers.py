@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import lru_cache
 
 from genevolve.grammar.constrain_nodes import NOTHING, Digit, Lit, Node, Token, alt, seq
 from genevolve.grammar.lexer import MAX_INT
@@ -18,12 +19,14 @@ _MOST_DIGITS = 9
 _ANY = 10**_MOST_DIGITS - 1
 
 
+@lru_cache(maxsize=256)
 def int_between(low: float | None, high: float | None) -> Node:
     """Whole numbers from `low` to `high`, both included; a bound that is None leaves nine digits."""
     least, most = _bounds(low, high)
     return _token(_ints(least, most), "INT")
 
 
+@lru_cache(maxsize=256)
 def float_between(low: float | None, high: float | None) -> Node:
     """Numbers from `low` to `high` with one or two decimals."""
     found: list[Node] = []
@@ -38,6 +41,7 @@ def float_between(low: float | None, high: float | None) -> Node:
     return _token(alt(found), "FLOAT")
 
 
+@lru_cache(maxsize=256)
 def size_between(low: float | None, high: float | None) -> Node:
     """Sizes whose sides are both in bounds."""
     least = max(1, math.ceil(low)) if low is not None else 1

@@ -62,9 +62,6 @@ TERMINALS: Mapping[str, str] = {
     "COMPARATOR": "its words",
     "COMMENT": "its pattern, bounded in number and length, above a statement",
     "WHITESPACE": "one layout, the formatter's",
-    "ELLIPSIS": "left out with the holes",
-    "QMARK": "left out with the holes",
-    "PROGRAM": "left out with the header",
 }
 """What becomes of each token that is no fixed word; fixed words stand as they are."""
 

@@ -30,6 +30,7 @@ _MAX_VARIADIC = 4
 _MAX_PERMUTED = 4
 _MAX_INDEX = 50
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_VALUES = (Type.PREDICATE, Type.QUANTITY, Type.UNKNOWN)
 _IMAGES = (Type.IMAGE, Type.REFERENCE)
 
 
@@ -160,6 +161,7 @@ class Values:
 
     def free_calls(self, types: Sequence[Type], depth: int) -> list[Node]:
         """The calls that cost nothing and give one of some types."""
+        types = [t for t in types if t not in _NO_VALUES]
         if depth <= 0:
             return []
         found = (s for s in self.scope.environment.signatures.values() if s.returns in types and s.cost == 0)

@@ -25,7 +25,7 @@ from genevolve.grammar.constrain_lark import write_grammar
 from genevolve.grammar.constrain_nodes import NOTHING, Node
 from genevolve.grammar.parser import parse_statement
 from genevolve.grammar.scope import Scope
-from genevolve.grammar.tree import Render
+from genevolve.grammar.tree import Render, Statement
 from genevolve.programs.policies.inside import Cursor, In
 from genevolve.programs.policies.tokens import MAX_TOKEN_BYTES, TokenInfo
 
@@ -329,13 +329,30 @@ def _executor() -> llguidance.LLExecutor:
 
 
 def _following(scope: Scope, reach: Reach, comments: int) -> Following:
+    images = tuple(sorted(reach.images.items()))
+    rest = (reach.may_call, reach.may_end, reach.follows, reach.avoid_names, comments)
+    return _shared_following(scope, images, reach.statement, *rest)
+
+
+@lru_cache(maxsize=128)
+def _shared_following(
+    scope: Scope,
+    images: tuple[tuple[str, int], ...],
+    statement: Statement | None,
+    may_call: bool,
+    may_end: bool,
+    follows: tuple[Statement, ...],
+    avoid_names: frozenset[str],
+    comments: int,
+) -> Following:
+    """`next_statement`; siblings start with the same scope, so they share what comes first."""
     return next_statement(
         scope,
-        images=reach.images,
-        statement=reach.statement,
-        may_call=reach.may_call,
-        may_end=reach.may_end,
-        follows=reach.follows,
-        avoid_names=reach.avoid_names,
+        images=dict(images),
+        statement=statement,
+        may_call=may_call,
+        may_end=may_end,
+        follows=follows,
+        avoid_names=avoid_names,
         comments=comments,
     )
