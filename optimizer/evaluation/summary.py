@@ -1,8 +1,8 @@
 """From rows to figures: means with 95 % intervals, over all rows and by track, category, difficulty and skill.
 
 Two readings of failures stand side by side. `score` is over the rows that have a score (success only);
-`missing_as_zero` counts a row without a picture as 0. A row that the judge could not tell is in neither: it says nothing of the
-policy.
+`missing_as_zero` counts a row without a picture as 0. A row that the judge could not tell is in neither reading: it
+says nothing of the policy.
 """
 
 from __future__ import annotations
