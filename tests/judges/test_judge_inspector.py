@@ -50,8 +50,9 @@ def judged(image: Image.Image, constraints: tuple[Constraint, ...] = CONSTRAINTS
 
 
 class TestReading:
-    @pytest.mark.parametrize("style", STYLES)
-    @pytest.mark.parametrize("light", LIGHTS)
+    @pytest.mark.parametrize(
+        ("light", "style"), [*zip(LIGHTS, STYLES, strict=True), *zip(LIGHTS, STYLES[::-1], strict=True)]
+    )
     def test_a_scene_is_read_in_every_light_and_style(self, light: str, style: str) -> None:
         scene = replace(
             SCENE, light=light, style=style, light_from=LIGHT_SIDES[len(light) % 3], seed=len(style)

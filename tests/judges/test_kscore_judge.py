@@ -145,7 +145,7 @@ def test_words_in_a_request_stay_a_quotation(tmp_path: Path) -> None:
         server.on(PATH, json_reply(completion(GRADES)))
         score(judge_with(server, tmp_path), case(words))
         text = server.requests[0].json()["messages"][1]["content"][0]["text"]
-    head, _, quoted = text.partition("\n")
+    quoted = text.partition("\n")[2]
     assert json.loads(quoted) == words
     assert "\n" not in quoted
 
