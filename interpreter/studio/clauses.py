@@ -37,6 +37,7 @@ class SentenceReader:
         self._texts: list[ReadText] = []
         self._spot: dict[str, str] = {}
         self._open_spot = ""
+        self._stood: ReadThing | None = None
         self._relation = ""
         self._orphans: list[int] = []
         self._waiting_skin = ""
@@ -258,7 +259,7 @@ class SentenceReader:
             return ""
         place = lex.CELLS[(self._spot.get("v", ""), self._spot.get("h", ""))]
         self._spot = {}
-        return place
+        return together(self._open_spot, place)
 
     def _end_clause(self, soft: bool = False) -> None:
         """A comma, or an "and": places said so far belong to what was named in this clause, or to what comes next."""
@@ -283,6 +284,12 @@ class SentenceReader:
             self._text = None
 
     def _stand(self, thing: ReadThing, place: str) -> None:
+        if self._stood is thing and not thing.plural:  # "in the lower quarter, on the right"
+            whole = together(thing.places[-1], place)
+            if whole != place:
+                thing.places[-1] = whole
+                return
+        self._stood = thing
         if place not in thing.places and len(thing.places) < 12:
             thing.places.append(place)
 
@@ -320,8 +327,6 @@ class SentenceReader:
             target_of.relations.append((relation, noun))
             if relation == "next_to":
                 target_of.together = True
-        elif relation == "next_to":
-            self._open_spot = self._open_spot
         before_place = "" if relation else (self._taken_spot() or self._open_spot)
         self._open_spot = "" if before_place else self._open_spot
         divided, plural = self._split(pending, plural)
@@ -585,3 +590,11 @@ class SentenceReader:
             self._reading.shadows = True
         for thing in about:
             thing.shadow = True
+
+
+def together(first: str, second: str) -> str:
+    """Two places of one thing as one, when one says the height and the other the side; otherwise the second."""
+    for upright, side in ((first, second), (second, first)):
+        if upright in ("top", "bottom") and side in ("left", "right"):
+            return f"{'upper' if upright == 'top' else 'lower'} {side}"
+    return second
