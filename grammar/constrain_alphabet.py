@@ -77,7 +77,9 @@ def endings(begun: bytes) -> list[str]:
     """Some characters whose UTF-8 begins so: what completes a character that was written by half."""
     length = 2 if begun[0] < 0xE0 else 3 if begun[0] < 0xF0 else 4
     missing = length - len(begun)
-    low, high = _code_point(begun + b"\x80" * missing), _code_point(begun + b"\xbf" * missing)
+    # Shorter forms of UTF-8 write what comes before.
+    low = max(_code_point(begun + b"\x80" * missing), (0x80, 0x800, 0x10000)[length - 2])
+    high = _code_point(begun + b"\xbf" * missing)
     found: list[str] = []
     for first, last in ranges():
         start, end = max(first, low), min(last, high)

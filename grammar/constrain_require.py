@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from genevolve.grammar.constrain_nodes import NOTHING, Lit, Node, alt, one_of, seq
+from genevolve.grammar.constrain_nodes import NOTHING, Alt, Lit, Node, alt, one_of, seq
 from genevolve.grammar.constrain_numbers import int_between
 from genevolve.grammar.constrain_shapes import shapes
 from genevolve.grammar.constrain_text import Kind, Text, folded
@@ -86,12 +86,15 @@ class Requirements:
                 numbers = self.counts(thing, operator)
                 if numbers:
                     call = self.values.call(signature, fill=partial(_named, thing))
-                    yield self._compared(call, operator, one_of(map(str, numbers)))
+                    yield self._compared(call, operator, one_of(numbers))
 
-    def counts(self, thing: str, operator: str) -> list[int]:
-        """The numbers that a thing that was named before may be compared with."""
+    def counts(self, thing: str, operator: str) -> list[str]:
+        """The numbers, and names of numbers, that a thing that was named before may be compared with."""
         highest = min(self.known.highest + 3, _MAX_KNOWN_COUNT)
-        return [n for n in range(highest + 1) if _holds(self.known, thing, operator, n)]
+        numbers = [str(n) for n in range(highest + 1) if _holds(self.known, thing, operator, "", n)]
+        names = self.values.names(Type.INT)
+        words = [n.text for n in (names.items if isinstance(names, Alt) else (names,)) if isinstance(n, Lit)]
+        return numbers + [word for word in words if _holds(self.known, thing, operator, word, 0)]
 
     def _compared(self, call: Node, operator: str, right: Node) -> Node:
         if call is NOTHING or right is NOTHING:
@@ -170,5 +173,5 @@ def _positional(signature: Signature) -> list[Parameter]:
     return [p for p in signature.parameters if not p.named_only]
 
 
-def _holds(known: Constraints, thing: str, operator: str, number: int) -> bool:
-    return known.copy().add_count(thing, operator, "", number, NOWHERE) is None
+def _holds(known: Constraints, thing: str, operator: str, base: str, number: int) -> bool:
+    return known.copy().add_count(thing, operator, base, number, NOWHERE) is None

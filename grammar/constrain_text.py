@@ -22,11 +22,9 @@ _SPECIAL = '"\\{}'
 _OPENED = re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*"')
 _TRIPLE_END = re.compile(r'\n"""')
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OPEN_NAME = re.compile(r"(?<!\{)(?:\{\{)*\{([A-Za-z_0-9]*)\Z")
-_OPEN_CLOSER = re.compile(r"(?<!\})(?:\}\})*\}\Z")
 _INSERTED = re.compile(r"\{\{|\}\}|\{[A-Za-z_0-9]*\}")
 _UNIT = re.compile(r"\\.|\{\{|\}\}|\{[A-Za-z_0-9]*\}")
-_OPEN_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
+_UNITS = re.compile(r"(?:\\.|\{\{|\}\}|\{[A-Za-z_0-9]*\}|[^\\{}])*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -111,21 +109,24 @@ class Text(Node):
         """What completes the character, escape or insertion that the text stops in."""
         half = re.search("[\udc80-\udcff]+\\Z", body)
         if half is not None:
-            begun = half.group().encode("utf-8", "surrogateescape")
+            half_bytes = half.group().encode("utf-8", "surrogateescape")
             whole = body[: half.start()]
-            for character in endings(begun):
-                rest = character.encode()[len(begun) :].decode("utf-8", "surrogateescape")
+            for character in endings(half_bytes):
+                rest = character.encode()[len(half_bytes) :].decode("utf-8", "surrogateescape")
                 if not self.kind.spelled or not constrain_spelled.refused(whole + character):
                     return rest
             return ""
-        if _OPEN_ESCAPE.search(body):
+        units = _UNITS.match(body)
+        tail = body[units.end() :] if units is not None else ""
+        if tail == "\\":
             return "\\"
-        name = _OPEN_NAME.search(body)
-        if name is not None:
-            found = [n[len(name[1]) :] + "}" for n in self.kind.names if n.startswith(name[1])]
-            return min(found, key=len, default="{") if name[1] else "{"
-        if _OPEN_CLOSER.search(body):
-            return "}"
+        if tail in ("{", "}"):
+            return tail
+        if tail:
+            begun = tail[1:]
+            return min(
+                (n[len(begun) :] + "}" for n in self.kind.names if n.startswith(begun)), key=len, default=""
+            )
         if self.kind.triple and body.endswith('"') and not re.search(r'(\n"{1,2}|\\")\Z', body):
             return "."
         if self.kind.triple and re.search(r'\n"\Z', body) and self._missing(body):

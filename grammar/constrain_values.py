@@ -26,6 +26,7 @@ MAX_TEXT = 200
 MAX_CALL_DEPTH = 2
 """How deep calls that cost nothing stand inside calls."""
 
+_LEAST_TEXT = 100
 _MAX_VARIADIC = 4
 _MAX_PERMUTED = 4
 _MAX_INDEX = 50
@@ -120,9 +121,9 @@ class Values:
             return one_of(quote(choice, triple=False) for choice in parameter.choices)
         high = None if parameter.high is None or parameter.high >= MAX_TEXT else int(parameter.high)
         least = max(1, int(parameter.low or 1))
-        if high is not None and high < least:
+        if least > _LEAST_TEXT or (high is not None and high < least):
             return NOTHING
-        text = Text(Kind(names=self.insertable if high is None else (), least=least, most=high))
+        text = Text(Kind(names=self.insertable, least=least, most=high))
         return alt((text, self.names(Type.TEXT), *self.free_calls((Type.TEXT,), depth)))
 
     def image(self, *, unbound: bool = False, depth: int = MAX_CALL_DEPTH) -> Node:

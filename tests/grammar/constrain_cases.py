@@ -111,6 +111,7 @@ def statement(rng: random.Random, scope: Scope) -> str:
     some = {t: rng.choice(names) for t, names in by_type.items()}
     unmentioned = tuple(scope.unmentioned)
     place = rng.choice(('"Oslo"', '"NY"', some[Type.TEXT]))
+    size = rng.choice(("64x64", "1024x768", "63x64", some[Type.SIZE]))
     operator = rng.choice(("==", "!=", "<", "<=", ">", ">="))
     thing = rng.choice(('"ball"', '"Red  ball"', '"red ball"', say(), some[Type.TEXT]))
     other = rng.choice(('"dog"', '"ball"', say()))
@@ -148,7 +149,7 @@ def statement(rng: random.Random, scope: Scope) -> str:
             f"require resembles({some[Type.REFERENCE]})",
             f"require brightness({say()}) {operator} 9",
             "require tidy(strict: false)",
-            f"render size: {rng.choice(('64x64', '1024x768', '63x64', some[Type.SIZE]))}, steps: {rng.choice((1, 500, 501))}",
+            f"render size: {size}, steps: {rng.choice((1, 500, 501))}",
             f"render seed: 7, guidance: {rng.choice(('4.5', '50.0', '51.0', '4', some[Type.FLOAT]))}",
             "render",
         )

@@ -18,7 +18,7 @@ from genevolve.grammar.constrain import Following, next_statement
 from genevolve.grammar.constrain_lark import write_grammar
 from genevolve.grammar.constrain_shapes import RULES, TERMINALS, read_shapes, shapes
 from genevolve.grammar.constrain_spelled import DEAD
-from genevolve.grammar.constrain_text import Kind, Text
+from genevolve.grammar.constrain_text import Kind, Text, folded
 from genevolve.grammar.formatter import format_statement
 from genevolve.grammar.generate import grammar_text
 from genevolve.grammar.parser import parse, parse_statement
@@ -176,24 +176,30 @@ def test_the_library_could_have_been_written_by_a_policy(path: Path) -> None:
     assert not [d for d in scope.finish() if d.is_error]
 
 
-@settings(max_examples=25, deadline=None)
+def spelled_anew(scope: Scope, line: str) -> bool:
+    """Whether a count names a known thing as a policy does not: it writes what it named before in lower case."""
+    said = re.match(r'require count\("(.*?)"\) ', line)
+    return said is not None and folded(said[1]) in scope.constraints.things and said[1] != folded(said[1])
+
+
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 9))
 def test_statements_that_check_are_taken(seed: int, steps: int) -> None:
     scope, good = grown(random.Random(seed), steps)
     following = next_statement(scope)
-    for line in good[:6]:
+    for line in [g for g in good if not spelled_anew(scope, g)][:6]:
         text = f"{line}\n"
         assert completes(following, text), text
         assert accepts(following, text), text
         assert accepts(following, f'# why\n# and how, "{{so}}"\n{text}')
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 9), st.data())
 def test_whatever_was_begun_can_be_completed(seed: int, steps: int, data: st.DataObject) -> None:
     scope, good = grown(random.Random(seed), steps)
     following = next_statement(scope)
-    for line in good[:4]:
+    for line in [g for g in good if not spelled_anew(scope, g)][:4]:
         text = f"{line}\n".encode()
         cut = text[: data.draw(st.integers(0, len(text)))].decode("utf-8", "surrogateescape")
         rest = following.node.complete(cut)
@@ -372,7 +378,8 @@ def test_what_the_author_wrote_behind_the_hole_is_not_free() -> None:
     ):
         assert not accepts(following, text + "\n"), text
     assert accepts(following, 'require count("ball") >= 2\n')
-    assert following.may_end and not following.must_prompt
+    assert following.may_end
+    assert not following.must_prompt
 
 
 def test_only_a_request_comes_first() -> None:
@@ -394,7 +401,8 @@ def test_choices_of_strangers_are_written_so_that_they_read_back() -> None:
         text = f'let x = weather("Oslo", style: {quote(choice, triple=False)})\n'
         assert accepts(following, text), text
         statement, _ = parse_statement(text)
-        assert statement is not None and scope.extend(statement).ok
+        assert statement is not None
+        assert scope.extend(statement).ok
     assert not accepts(following, 'let x = weather("Oslo", style: "other")\n')
 
 
@@ -410,21 +418,57 @@ def test_what_cannot_be_written_cannot_be_called(name: str) -> None:
 @pytest.mark.parametrize(
     ("sketch", "good", "bad"),
     [
-        ("let x = search(?, top_k: ?)", ['let x = search("a", top_k: 3)'], ['let x = search("a", top_k: 30)', 'let y = search("a", top_k: 3)']),
-        ("ref r = towers[?] for ?", ['ref r = towers[0] for "x"'], ['ref r = towers[1] for "x"', 'ref r = towers[9] for "x"']),
+        (
+            "let x = search(?, top_k: ?)",
+            ['let x = search("a", top_k: 3)'],
+            ['let x = search("a", top_k: 30)', 'let y = search("a", top_k: 3)'],
+        ),
+        (
+            "ref r = towers[?] for ?",
+            ['ref r = towers[0] for "x"'],
+            ['ref r = towers[1] for "x"', 'ref r = towers[9] for "x"'],
+        ),
         ("ref r = image_search(?)[?]", ['ref r = image_search("a")[4]'], ['ref r = image_search("a")[5]']),
-        ("ref r = ? for \"the light\"", ['ref r = towers[2] for "the light"'], ['ref r = towers[2] for "more"', 'ref r = facts for "the light"']),
+        (
+            'ref r = ? for "the light"',
+            ['ref r = towers[2] for "the light"'],
+            ['ref r = towers[2] for "more"', 'ref r = facts for "the light"'],
+        ),
         ("use skill ?", ["use skill text_rendering"], ["use skill spatial_layout", "use skill nothing"]),
-        ("prompt ?", ['prompt "{tower}"', 'prompt """\n{tower}\n"""'], ['prompt "a"', 'prompt "{tower} img 3"']),
-        ("require count(?) == 0", ['require count("hats") == 0'], ['require count("man") == 0', 'require count("red ball") == 0']),
-        ('require count("red ball") == ?', ['require count("red ball") == 3'], ['require count("red ball") == 1']),
-        ('require relation(?, ?, ?)', ['require relation("a", "above", "b")'], ['require relation("dog", "above", "man")', 'require relation("a", "on", "A")']),
-        ('require relation("dog", ?, "man")', ['require relation("dog", "behind", "man")'], ['require relation("dog", "above", "man")']),
+        (
+            "prompt ?",
+            ['prompt "{tower}"', 'prompt """\n{tower}\n"""'],
+            ['prompt "a"', 'prompt "{tower} img 3"'],
+        ),
+        (
+            "require count(?) == 0",
+            ['require count("hats") == 0'],
+            ['require count("man") == 0', 'require count("red ball") == 0'],
+        ),
+        (
+            'require count("red ball") == ?',
+            ['require count("red ball") == 3'],
+            ['require count("red ball") == 1'],
+        ),
+        (
+            "require relation(?, ?, ?)",
+            ['require relation("a", "above", "b")'],
+            ['require relation("dog", "above", "man")', 'require relation("a", "on", "A")'],
+        ),
+        (
+            'require relation("dog", ?, "man")',
+            ['require relation("dog", "behind", "man")'],
+            ['require relation("dog", "above", "man")'],
+        ),
         ("require text(?, at: ?)", ['require text("a", at: "top")'], ['require text("a", at: "up")']),
-        ("render seed: ?, size: ?", ["render seed: 3, size: 64x64"], ["render seed: -3, size: 64x64", "render size: 64x64, seed: 3"]),
-        ('avoid ?', ['avoid "warped letters"'], ['avoid "image 2"', "avoid ?"]),
+        (
+            "render seed: ?, size: ?",
+            ["render seed: 3, size: 64x64"],
+            ["render seed: -3, size: 64x64", "render size: 64x64, seed: 3"],
+        ),
+        ("avoid ?", ['avoid "warped letters"'], ['avoid "image 2"', "avoid ?"]),
     ],
-)  # fmt: skip
+)
 def test_a_sketch_keeps_what_was_written_and_fills_its_holes(
     sketch: str, good: list[str], bad: list[str]
 ) -> None:
