@@ -114,7 +114,8 @@ class TurnConstraint:
             return list(self._tokens.eos_ids) if len(self._tokens.eos_ids) == 1 else []
         if self._cursor.in_text or not self._written:
             return []
-        return list(self._matcher.compute_ff_tokens())
+        spare = self._left - self._following.reserve - _SLACK
+        return list(self._matcher.compute_ff_tokens()[: max(0, spare)])
 
     def advance(self, token: int) -> None:
         """Take the token that was sampled.
