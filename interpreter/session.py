@@ -11,10 +11,10 @@ What goes wrong in a step is an observation and not an exception: the policy rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from genevolve.grammar.checker import Scope, check
 from genevolve.grammar.diagnostics import Diagnostic
@@ -75,6 +75,10 @@ class Observation:
         }
 
 
+Refuse: TypeAlias = Callable[[Mapping[str, Value]], Sequence[Diagnostic]]
+"""What `Session.step` may be asked to look at besides."""
+
+
 class Session:
     """A growing program and what its statements observed. Made by `Machine.session`.
 
@@ -119,8 +123,13 @@ class Session:
         limit = self._execution.ledger.budget.calls
         return None if limit is None else max(0, limit - self._execution.ledger.calls)
 
-    async def step(self, statement: Statement | str) -> Observation:
+    async def step(self, statement: Statement | str, *, refuse: Refuse | None = None) -> Observation:
         """Check one statement, execute its calls, and make it part of the program if nothing is wrong.
+
+        Args:
+            statement: The statement, or its text.
+            refuse: Looks at what all names stand for after the statement, and says what is wrong with that; what it
+                finds refuses the statement, whose calls were spent.
 
         Raises only `ConfigurationError` (the machine lacks a tool) and cancellation.
         """
@@ -128,11 +137,11 @@ class Session:
             raise RuntimeError("a session takes one step at a time; fork it to go two ways")
         self._stepping = True
         try:
-            return await self._step(statement)
+            return await self._step(statement, refuse)
         finally:
             self._stepping = False
 
-    async def _step(self, given: Statement | str) -> Observation:
+    async def _step(self, given: Statement | str, refuse: Refuse | None) -> Observation:
         source, statement, found = _read(given)
         if statement is None:
             return self._refused(source, None, found)
@@ -155,6 +164,10 @@ class Session:
             self._execution.ledger.check_time()
             self._execution.ledger.spend_calls(repeated)
             await self._execution.perform(nodes)
+            wrong = tuple(refuse(self._execution.frame.values)) if refuse is not None else ()
+            if wrong:
+                self._execution.frame = before
+                return self._refused(source, statement, (*found, *wrong))
         except BudgetSpent as error:
             self._execution.frame = before
             spent = Diagnostic("GP523", str(error), statement.span)

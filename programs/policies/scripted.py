@@ -110,8 +110,7 @@ class RecordedProgram:
 
     def _end(self, rest: Sequence[Statement], follows: Sequence[Statement]) -> int:
         """How many statements belong into this hole: up to where what the author wrote next begins."""
-        fixed = sum(not isinstance(s, StatementHole) for s in follows)
-        matching = (n for n in range(len(rest) + 1) if _continues(rest[n:], follows, fixed))
+        matching = (n for n in range(len(rest) + 1) if _continues(rest[n:], follows))
         return next(matching, len(rest))
 
 
@@ -167,24 +166,17 @@ def _text(statements: Sequence[Statement]) -> str:
     return "".join(f"{format_statement(s)}\n" for s in statements)
 
 
-def _continues(rest: Sequence[Statement], follows: Sequence[Statement], fixed: int) -> bool:
+def _continues(rest: Sequence[Statement], follows: Sequence[Statement]) -> bool:
     """Whether the author's statements can be read out of these, holes standing for what lies between."""
-    if len(rest) < fixed:
-        return False
-    at = 0
-    free = False
+    ends = {0}  # how many statements of `rest` what was looked at may stand for
     for wanted in follows:
-        if isinstance(wanted, StatementHole):
-            free = True
-            continue
-        while at < len(rest) and not _fits(wanted, rest[at]):
-            if not free:
-                return False
-            at += 1
-        if at >= len(rest):
+        if not ends:
             return False
-        at, free = at + 1, False
-    return free or at == len(rest)
+        if isinstance(wanted, StatementHole):
+            ends = set(range(min(ends), len(rest) + 1))
+        else:
+            ends = {n + 1 for n in ends if n < len(rest) and _fits(wanted, rest[n])}
+    return len(rest) in ends
 
 
 def _fits(wanted: Statement, found: Statement) -> bool:

@@ -191,10 +191,11 @@ class Attempt:
         if isinstance(growth.hole, StatementHole):
             filled = not (read.refused or read.called or emission.stop is Stop.LENGTH)
             missing = growth.missing() if filled else ()
-        idle = not read.statements and (read.unreadable or bool(missing))
+        closes = filled and not missing  # a `...` may be closed by saying nothing
+        idle = not read.statements and not closes and (read.unreadable or bool(missing))
         self._nothing = self._nothing + 1 if idle else 0
         self._short_of_calls = read.budget
-        if filled and not missing:
+        if closes:
             growth.close()
             await growth.go_on()
             if growth.hole is None:

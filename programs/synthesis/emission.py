@@ -82,17 +82,11 @@ def _right(
     for i, statement in enumerate(statements):
         if statement.span.end > limit:
             break
-        if wrong:
-            # Near a mistake the tree may hold a repair; only what parses by itself was really written.
-            # The line of a statement may end in its comment.
-            tail = _line_end(text, statement, statements, i, limit)
-            piece = text[end:tail]
-            alone, mistakes = parse_statement(piece)
-            if alone is None or mistakes or alone != statement:
-                break
-        else:
-            tail = _line_end(text, statement, statements, i, limit)
-            piece = text[end:tail]
+        tail = _line_end(text, statement, statements, i, limit)
+        piece = text[end:tail]
+        # Near a mistake the tree may hold a repair; only what parses by itself was really written.
+        if wrong and parse_statement(piece) != (statement, ()):
+            break
         good.append(Written(statement, piece.strip()))
         end = tail
     return tuple(good), end

@@ -7,21 +7,35 @@ be paid for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 from genevolve.grammar.checker import check
 from genevolve.grammar.diagnostics import Diagnostic
+from genevolve.grammar.elaborate import evaluate
 from genevolve.grammar.errors import AuthorError, ProgramError
 from genevolve.grammar.formatter import format_statement, format_tree
 from genevolve.grammar.parameters import check_parameters
 from genevolve.grammar.parser import parse
 from genevolve.grammar.scope import Scope
-from genevolve.grammar.span import Source
-from genevolve.grammar.tree import Let, Prompt, Ref, Render, Request, Statement, StatementHole, Tree, Trivia
+from genevolve.grammar.span import Source, Span
+from genevolve.grammar.tree import (
+    Index,
+    Let,
+    Name,
+    Number,
+    Prompt,
+    Ref,
+    Render,
+    Request,
+    Statement,
+    StatementHole,
+    Tree,
+    Trivia,
+)
 from genevolve.grammar.types import Environment
-from genevolve.interpreter.session import Observation, Session
-from genevolve.interpreter.values import Images
+from genevolve.interpreter.session import Observation, Refuse, Session
+from genevolve.interpreter.values import Images, Value
 from genevolve.programs.policies.observation import COMPACT, diagnostics
 from genevolve.programs.policies.protocol import Reach
 from genevolve.programs.policies.quoting import one_line
@@ -138,6 +152,17 @@ class Growth:
         return () if hole is None or isinstance(hole, StatementHole) else (hole,)
 
     @property
+    def request(self) -> str:
+        """What is asked for, parameters inserted; empty while it is not known."""
+        asked = next((s for s in self._written if isinstance(s, Request)), None)
+        if asked is None:
+            return ""
+        try:
+            return str(evaluate(asked.text, self.session.values))
+        except ProgramError:  # a hole, or a name that comes later
+            return ""
+
+    @property
     def text(self) -> str:
         """The program so far."""
         return format_tree(Tree(tuple(self._written), tuple(self._comments)))
@@ -159,6 +184,7 @@ class Growth:
             may_end=scope.has_prompt or any(isinstance(s, Prompt | StatementHole) for s in follows),
             follows=follows,
             avoid_names=frozenset(s.name for s in follows if isinstance(s, Let | Ref)),
+            request=self.request,
         )
 
     # ---- growing ----
@@ -217,7 +243,7 @@ class Growth:
                     f"Refused: {shown(statement)}\nThe program could not go on after it:\n{reasons}"
                 )
         statement = self._commented(statement)
-        seen = await self.session.step(statement)
+        seen = await self.session.step(statement, refuse=self._too_few(statement))
         if not seen.ok:
             budget = any(d.code in ("GP501", "GP523") for d in seen.diagnostics)
             raise Refused(refusal(seen.source, seen.diagnostics, shown(statement)), seen, budget=budget)
@@ -285,6 +311,24 @@ class Growth:
                 budget=True,
             )
 
+    def _too_few(self, statement: Statement) -> Refuse | None:
+        """Refuses a search that found fewer pictures than the author's statements take of it."""
+        if not isinstance(statement, Let):
+            return None
+        name = statement.name
+        takers = [(needed(s, name), s) for s in self.follows]
+        count, taker = max(takers, key=lambda t: t[0], default=(0, statement))
+
+        def refuse(values: Mapping[str, Value]) -> tuple[Diagnostic, ...]:
+            found = values.get(name)
+            if not isinstance(found, Images) or len(found.items) >= count:
+                return ()
+            message = f"{len(found.items)} pictures were found, and '{shown(taker)}' takes number {count - 1}"
+            note = "pictures count from 0; ask for something that more of them show"
+            return (Diagnostic("GP522", message, Span(0, 0), (note,)),)
+
+        return refuse if count else None
+
     def _broken(self, scope: Scope, own: tuple[Statement, ...] = ()) -> set[str]:
         """The errors that the rest of the sketch has after this scope, in sentences."""
         broken: set[str] = set()
@@ -295,6 +339,20 @@ class Growth:
             scope = extension.scope
         broken.update(_sentence(d) for d in scope.finish() if d.is_error)
         return broken
+
+
+def needed(node: object, name: str) -> int:
+    """How many pictures of a list a statement takes: `towers[2]` takes three, `towers[?]` and `pick(towers, …)` one."""
+    if isinstance(node, Index) and node.operand == Name(name):
+        value = node.index.value if isinstance(node.index, Number) else 0
+        return int(value) + 1
+    if node == Name(name):
+        return 1
+    if isinstance(node, tuple):
+        return max((needed(part, name) for part in node), default=0)
+    if is_dataclass(node) and not isinstance(node, type):
+        return max((needed(getattr(node, f.name), name) for f in fields(node) if f.compare), default=0)
+    return 0
 
 
 def _stops(diagnostic: Diagnostic) -> bool:

@@ -179,6 +179,14 @@ def test_a_policy_leaves_no_holes_and_asks_for_nothing(machine: Machine, bad: st
     assert rollout.outcome is Outcome.FILLED
 
 
+def test_holes_that_need_nothing_are_closed_by_saying_nothing(machine: Machine) -> None:
+    rollout = one(
+        machine, 'request "a"\n...\nprompt "b"\n...\navoid "c"\n...\nrequire count("d") == 1\n...', []
+    )
+    assert rollout.outcome is Outcome.FILLED
+    assert rollout.cost.turns == 4
+
+
 def test_free_calls_end_no_turn(machine: Machine, world: World) -> None:
     end = 'let t = pick(towers, "tall")\nref r = t for "x"\nprompt "{r}"\n'
     rollout = one(machine, REQUEST, [LOOK, end])
@@ -322,6 +330,33 @@ def test_what_the_author_wrote_next_stays_right(
     assert says in rollout.turns[0].refused
     assert rollout.outcome is Outcome.FILLED
     assert world.image_search.calls == []
+
+
+@pytest.mark.parametrize(
+    ("taker", "found", "refused"),
+    [
+        ("ref r = pics[2] for ?", 2, True),
+        ("ref r = pics[2] for ?", 3, False),
+        ("ref r = pics[?] for ?", 0, True),
+        ('ref r = pick(pics, "a") for ?', 0, True),
+        ("let other = search(?)", 0, False),
+    ],
+)
+def test_a_search_that_finds_too_little_for_the_author_is_refused(
+    tmp_path: Path, taker: str, found: int, refused: bool
+) -> None:
+    few = World(tmp_path, found=found).machine()
+    sketch = f'request "a"\nlet pics = image_search(?)\n{taker}\n...'
+    rollout = one(few, sketch, ['let pics = image_search("x")'])
+    assert bool(rollout.turns[0].refused) is refused
+    if refused:
+        assert (
+            f"GP522 at 1:1: {found} pictures were found, and '{taker}' takes number"
+            in rollout.turns[0].refused
+        )
+        assert rollout.session is not None
+        assert "pics" not in rollout.session.values
+        assert rollout.cost.calls == 1
 
 
 def test_calls_of_the_author_are_kept_back(machine: Machine, world: World) -> None:

@@ -83,7 +83,7 @@ def unquoted(node: Any) -> Any:
 # ---- one statement -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(trees.statements, st.data())
 def test_any_statement_comes_back_from_its_holes(statement: Statement, data: st.DataObject) -> None:
     """Of any shape that the grammar allows, right or wrong, written out and read again."""
@@ -104,7 +104,7 @@ def test_any_statement_comes_back_from_its_holes(statement: Statement, data: st.
         filled_in(sketch, bare(sketch))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(trees.statements, trees.statements, st.data())
 def test_another_statement_does_not_pass(a: Statement, b: Statement, data: st.DataObject) -> None:
     assume(not has_holes(a) and not has_holes(b) and list(places(a)))
@@ -117,7 +117,7 @@ def test_another_statement_does_not_pass(a: Statement, b: Statement, data: st.Da
     assert unquoted(bare(filled)) == unquoted(bare(b))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(trees.programs(6))
 def test_a_turn_is_cut_into_its_statements(tree: Tree) -> None:
     text = format_tree(tree)
@@ -193,7 +193,9 @@ def machine() -> Machine:
     return World(Path(mkdtemp())).machine(skills=skills)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None
+)
 @given(valid_programs(), st.data())
 def test_a_program_comes_back_from_its_sketch(text: str, data: st.DataObject) -> None:
     original = Program.parse(text)
