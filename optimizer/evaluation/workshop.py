@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from genevolve.grammar.tree import Tree
     from genevolve.grammar.z import Constraint, Z
-    from genevolve.interpreter.protocols import Renderer
+    from genevolve.interpreter.protocols import CallContext, Renderer
     from genevolve.interpreter.session import Session
     from genevolve.interpreter.values import ImageHandle, Value
 
@@ -99,6 +99,9 @@ class Workshop(Protocol):
     def take(self, session: Session, tree: Tree, wanted: Wanted) -> Future[Done]:
         """Begin a piece; what the program is to blame for is in `Done`, anything else is raised by the future."""
 
+    def draw(self, piece: Piece) -> Future[Done]:
+        """As `take`, for a z that is known already."""
+
     def close(self) -> None:
         """Stop the work and free what is held."""
 
@@ -131,7 +134,10 @@ class Processes:
             run = blocking(session.finish())
         except (AuthorError, ProgramError) as error:
             return _at_once(_refused(error))
-        piece = Piece(wanted, run.z, run.references, run.program, tree, run.values)
+        return self.draw(Piece(wanted, run.z, run.references, run.program, tree, run.values))
+
+    def draw(self, piece: Piece) -> Future[Done]:
+        """See `Workshop`."""
         try:
             return self._pool.submit(_make, *self._specs, piece)
         except BrokenProcessPool as error:
@@ -171,23 +177,38 @@ def _make(renderer_spec: str, judge_spec: str | None, piece: Piece) -> Done:
 
 async def draw_and_judge(renderer: Renderer, judge: Judge | None, piece: Piece) -> Done:
     """Draw one z and judge the picture; what renderer and judge raise becomes a reason."""
-    from genevolve.interpreter.png import png_bytes
     from genevolve.interpreter.protocols import CallContext
+
+    drawn = await _drawn(renderer, piece, CallContext())
+    if isinstance(drawn, Done):
+        return drawn
+    image, png = drawn
+    verdict = None if judge is None else await judged(judge, piece, image)
+    return Done(piece.z, png, verdict=verdict)
+
+
+def draw_only(renderer: Renderer, piece: Piece, context: CallContext) -> Done | tuple[Image, bytes]:
+    """The picture of a z and its PNG, or why there is none; for a thread without a loop."""
+    return asyncio.run(_drawn(renderer, piece, context))
+
+
+async def _drawn(renderer: Renderer, piece: Piece, context: CallContext) -> Done | tuple[Image, bytes]:
+    from genevolve.interpreter.png import png_bytes
     from genevolve.interpreter.run import version
 
     refusals = renderer.refusals(piece.z)
     if refusals:
         return Done(piece.z, error=f"the renderer {renderer.name} cannot honour this program: {refusals[0]}")
     try:
-        drawn = renderer.render(CallContext(), piece.z, piece.references)
-        rendering = await drawn if inspect.isawaitable(drawn) else drawn
+        made = renderer.render(context, piece.z, piece.references)
+        rendering = await made if inspect.isawaitable(made) else made
+    except ConfigurationError:
+        raise
     except AuthorError as error:
         return Done(piece.z, error=str(error))
     except GenevolveError as error:
         return Done(piece.z, error=str(error), kind="service")
-    png = png_bytes(rendering.image, piece.program, piece.z, version())
-    verdict = None if judge is None else await judged(judge, piece, rendering.image)
-    return Done(piece.z, png, verdict=verdict)
+    return rendering.image, png_bytes(rendering.image, piece.program, piece.z, version())
 
 
 async def judged(judge: Judge, piece: Piece, image: Image | None) -> Verdict:
@@ -249,10 +270,11 @@ class Loop:
     Args:
         judge: Judges; None judges nothing. It is closed with the workshop.
         count: How many pieces at a time.
+        renderer: Draws what comes without a machine (`draw`).
     """
 
-    def __init__(self, judge: Judge | None, count: int) -> None:
-        self._judge = judge
+    def __init__(self, judge: Judge | None, count: int, renderer: Renderer | None = None) -> None:
+        self._judge, self._renderer = judge, renderer
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="workshop", daemon=True)
         self._thread.start()
@@ -261,6 +283,12 @@ class Loop:
     def take(self, session: Session, tree: Tree, wanted: Wanted) -> Future[Done]:
         """See `Workshop`."""
         return asyncio.run_coroutine_threadsafe(self._make(session, tree, wanted), self._loop)
+
+    def draw(self, piece: Piece) -> Future[Done]:
+        """See `Workshop`; raises `ConfigurationError` when it was made without a renderer."""
+        if self._renderer is None:
+            raise ConfigurationError("there is no renderer here that could draw")
+        return asyncio.run_coroutine_threadsafe(self._draw(self._renderer, piece), self._loop)
 
     def close(self) -> None:
         """See `Workshop`."""
@@ -285,13 +313,25 @@ class Loop:
             if self._judge is None:
                 return Done(run.z, run.png)
             piece = Piece(wanted, run.z, run.references, run.program, tree, run.values)
-            if inspect.iscoroutinefunction(self._judge.score):
-                verdict = await judged(self._judge, piece, run.image)
-            else:
-                verdict = await asyncio.to_thread(
-                    lambda: asyncio.run(judged_with(self._judge, piece, run.image))
-                )
-            return Done(run.z, run.png, verdict=verdict)
+            return Done(run.z, run.png, verdict=await self._say(piece, run.image))
+
+    async def _draw(self, renderer: Renderer, piece: Piece) -> Done:
+        from genevolve.interpreter.protocols import CallContext
+
+        async with self._places:
+            if inspect.iscoroutinefunction(renderer.render):
+                return await draw_and_judge(renderer, self._judge, piece)
+            # A renderer that is plain code must not stop the loop; the judge may be of the loop's own.
+            drawn = await asyncio.to_thread(draw_only, renderer, piece, CallContext())
+            if isinstance(drawn, Done) or self._judge is None:
+                return drawn if isinstance(drawn, Done) else Done(piece.z, drawn[1])
+            return Done(piece.z, drawn[1], verdict=await self._say(piece, drawn[0]))
+
+    async def _say(self, piece: Piece, image: Image | None) -> Verdict:
+        assert self._judge is not None
+        if inspect.iscoroutinefunction(self._judge.score):
+            return await judged(self._judge, piece, image)
+        return await asyncio.to_thread(lambda: asyncio.run(judged_with(self._judge, piece, image)))
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
