@@ -29,7 +29,7 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
     {
         "text_rendering": (
             r"\b(?:reads?|reading|titled?|entitled|lettering|letters|caption(?:ed)?|sign(?:s|board)?|banner|slogan|motto"
-            r"|inscription|inscribed|label(?:led|ed)?|spells?|says|saying|words?)\b"
+            r"|inscription|inscribed|labelled|spells?|says|saying|words?)\b"
         ),
         "quantity_counting": (
             rf"\b(?:exactly|precisely|as many|number of|how many|(?:{_NUMBERS}|\d{{1,2}})(?!\s*(?:x|×|%|am\b|pm\b))\s+"
@@ -49,7 +49,7 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
         ),
         "aesthetic_drawing": (
             r"\b(?:mood|atmosphere|light(?:ing)?|lit|dusk|dawn|night|sunset|lamplight|overcast|style|watercolou?r"
-            r"|ink|mosaic|engraving|woodcut|linocut|print|painting|painted|oil|canvas|poster|cinematic|elegant"
+            r"|ink|mosaic|engraving|woodcut|linocut|as a print|oil painting|canvas|cinematic|elegant"
             r"|beautiful)\b"
         ),
         "creative_drawing": (
@@ -66,9 +66,15 @@ _TWO_BOUND = re.compile(
 _QUOTED = re.compile(r'"([^"\n]{1,80})"|“([^”\n]{1,80})”|«([^»\n]{1,80})»')
 _CAPITAL = r"[A-ZÀ-Þ][\wÀ-ÿ'’-]+"
 _NAME = re.compile(rf"\b{_CAPITAL}(?:\s+(?:(?:of|the|de|von)\s+)?{_CAPITAL})*")
+_CAPITALS = re.compile(r"\b[A-ZÀ-Þ]{2,}(?:[ '’-]+[A-ZÀ-Þ]{2,})*\b")
 _LOOK = re.compile(
     r"\b(?:emblem|crest|coat of arms|logo|mascot|flag|livery|looks?|appearance|likeness|recogni[sz]able|official|"
     r"true to|as it is|real|authentic|identity|colours of|plumage|coat)\b",
+    re.I,
+)
+_FACT = re.compile(
+    r"\b(?:motto|year|founded|founding|number|colou?rs?|material|mascot|usual|as many|known for|made of|date|name|height"
+    r"|population|author)\b",
     re.I,
 )
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -87,7 +93,7 @@ _STOP = frozenset(
 def skills_needed(request: str) -> frozenset[str]:
     """The skills whose subject the request speaks of."""
     found = {name for name, pattern in _PATTERNS.items() if re.search(pattern, request, re.IGNORECASE)}
-    if quoted_texts(request):
+    if wanted_texts(request):
         found.add("text_rendering")
     if _TWO_BOUND.search(request):
         found.add("attribute_binding")
@@ -105,9 +111,15 @@ def quoted_texts(text: str) -> tuple[str, ...]:
     return tuple(next(g for g in match.groups() if g) for match in _QUOTED.finditer(text))
 
 
+def wanted_texts(request: str) -> tuple[str, ...]:
+    """Lettering that a request spells out: what stands in quotes, and words in capitals."""
+    bare = _QUOTED.sub(" ", request)
+    return (*quoted_texts(request), *(m[0] for m in _CAPITALS.finditer(bare)))
+
+
 def names(text: str) -> frozenset[str]:
     """Proper names outside quotes, folded: capitalised words that do not merely begin a sentence."""
-    bare = _QUOTED.sub(" ", text)
+    bare = _CAPITALS.sub(" ", _QUOTED.sub(" ", text))
     found = set()
     for match in _NAME.finditer(bare):
         before = bare[: match.start()].rstrip()
@@ -130,6 +142,11 @@ def content_words(text: str) -> frozenset[str]:
     return frozenset(
         w[:-1] if w.endswith("s") and len(w) > 4 else w for w in words if w not in _STOP and len(w) > 2
     )
+
+
+def needs_fact(request: str) -> bool:
+    """Whether the request names something and asks for a fact about it."""
+    return bool(names(request)) and _FACT.search(request) is not None
 
 
 def needs_look(request: str) -> bool:
@@ -155,7 +172,7 @@ _ADVICE: Mapping[str, re.Pattern[str]] = MappingProxyType(
             rf"(?i)\b(?:{_MATERIALS}|shadows?|reflect\w+|highlights?|translucent|grain)\b"
         ),
         "aesthetic_drawing": re.compile(
-            r"(?i)\b(?:light|lighting|lit|glow|shadows?|palette|watercolou?r|ink|mosaic|print|oil|canvas|lens|medium"
+            r"(?i)\b(?:\w*light\w*|lit|glow|shadows?|palette|watercolou?r|ink|mosaic|print|oil|canvas|lens|medium"
             r"|contrast|dusk|night|lamp)\b"
         ),
         "creative_drawing": re.compile(

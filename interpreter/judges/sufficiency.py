@@ -102,6 +102,21 @@ class _View:
     def refs(self) -> tuple[Ref, ...]:
         return tuple(s for s in self.tree.statements if isinstance(s, Ref))
 
+    @cached_property
+    def known_names(self) -> frozenset[str]:
+        """Names that were asked for, and those that were found on the way from them and asked for next."""
+        known = set(needs.names(self.request))
+        for _ in range(3):  # a chain of facts is short
+            told = "\n".join(t for t in self.texts.values() if any(n in t for n in known))
+            known |= {n for n in self.queried if n in told}
+        return frozenset(known)
+
+    @cached_property
+    def queried(self) -> frozenset[str]:
+        """Names in the queries of calls."""
+        calls = (_call(value) for value in self.lets.values())
+        return frozenset(n for call in calls if call for n in needs.names(f"about: {_query(call, self)}"))
+
     def origin(self, name: str) -> str:
         """The tool behind a name: `ask` of a search's evidence comes from `search`."""
         seen: set[str] = set()
@@ -133,12 +148,14 @@ def _grounded(view: _View, found: _Findings) -> None:
             continue
         # A passage counts when it is about something that was asked for (or seen on the way) and adds to the prompt.
         words = needs.content_words(text)
-        about = any(n in text for n in needs.names(view.request)) or _second_hop(view, name, text)
+        about = any(n in text for n in view.known_names)
         if about and (view.prompt_words & words) - asked:
             used += 1
     pictures = any(_about_names(view, ref) for ref in view.refs)
-    demands = 2 if needs.needs_look(view.request) else 1
-    met = min(demands, bool(used) + (pictures if demands == 2 else 0))
+    # A look is a fact of its own: it is seen in a picture, not read.
+    wanted = [bool(used)] * needs.needs_fact(view.request) + [pictures] * needs.needs_look(view.request)
+    wanted = wanted or [bool(used) or pictures]
+    met, demands = sum(wanted), len(wanted)
     found.add("grounded facts", met, demands, "what the names stand for was not looked up, or not used")
 
 
@@ -177,8 +194,9 @@ def _constraints(view: _View, found: _Findings) -> None:
     """Texts and numbers that were asked for can be checked, and every requirement is one that the prompt states."""
     stated = {str(c): c for c in view.z.constraints if _stated(c, view)}
     texts = {c.arguments.get("value") for c in stated.values() if c.kind == "text"}
-    demands = [t in texts for t in needs.quoted_texts(view.request)]
-    needed = needs.skills_needed(view.request)
+    demands = [t in texts for t in needs.wanted_texts(view.request)]
+    # A skill that the wording only touches upon, and the program leaves aside, asks for no requirement.
+    needed = needs.skills_needed(view.request) & frozenset(view.z.skills)
     kinds = {c.kind for c in stated.values()}
     demands += [
         kind in kinds
@@ -233,6 +251,8 @@ def _stated(constraint: Constraint, view: _View) -> bool:
             said = {str(number), *(w for w, n in needs.NUMBER_WORDS.items() if n == number)}
             words = {w.casefold() for w in prompt.replace(",", " ").replace(".", " ").split()}
             return _said(arguments.get("what"), view) and (number in (0, 1) or bool(said & words))
+        case "attribute" if arguments.get("what") == "picture":
+            return _said(arguments.get("value"), view)
         case "attribute":
             return _said(arguments.get("what"), view) and _said(arguments.get("value"), view)
         case "relation":
@@ -245,8 +265,9 @@ def _stated(constraint: Constraint, view: _View) -> bool:
 
 
 def _said(phrase: object, view: _View) -> bool:
+    """Whether the prompt has every word of a phrase, or a word that begins with it: daylight says day."""
     words = needs.content_words(str(phrase))
-    return bool(words) and words <= view.prompt_words
+    return bool(words) and all(any(said.startswith(w) for said in view.prompt_words) for w in words)
 
 
 def _specifics(prompt: str) -> frozenset[str]:
@@ -254,16 +275,6 @@ def _specifics(prompt: str) -> frozenset[str]:
     quoted = {t.casefold() for t in needs.quoted_texts(prompt)}
     inside = " ".join(quoted)
     return frozenset(quoted | {n for n in needs.names(prompt) if n not in inside} | needs.figures(prompt))
-
-
-def _second_hop(view: _View, name: str, text: str) -> bool:
-    """Whether a passage is about something that another observation named, and that its query asked for."""
-    call = _call(view.lets.get(name))
-    if call is None:
-        return False
-    query = _query(call, view)
-    others = "\n".join(t for n, t in view.texts.items() if n != name)
-    return any(n in others and n in text for n in needs.names(f"look: {query}"))
 
 
 def _about_names(view: _View, ref: Ref) -> bool:
@@ -274,10 +285,7 @@ def _about_names(view: _View, ref: Ref) -> bool:
     caption = f"{handle.title} {handle.caption}".casefold()
     if not handle.id and not handle.caption:
         return True
-    wanted = set(needs.names(view.request))
-    for name, text in view.texts.items():
-        if view.origin(name) == "search":
-            wanted |= {n for n in needs.names(view.prompt) if n in text}
+    wanted = view.known_names
     return any(n in caption for n in wanted) or bool(
         not wanted and needs.content_words(caption) & needs.content_words(view.request)
     )
