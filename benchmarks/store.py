@@ -179,9 +179,12 @@ def others(
     found: dict[str, Any] = {}
     script = str(Path(__file__).with_name("store_others.py"))
     for name in names:
-        done = subprocess.run(
-            [python, script, name, str(folder), str(patience)], capture_output=True, text=True, check=False
-        )
+        command = [python, script, name, str(folder), str(patience)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * patience)
+        except subprocess.TimeoutExpired:  # it has been filled, and its index is not finished
+            found[name] = {"given_up_after_s": 2 * patience}
+            continue
         lines = done.stdout.strip().splitlines()
         found[name] = json.loads(lines[-1]) if done.returncode == 0 else {"failed": done.stderr[-300:]}
     return found
@@ -192,7 +195,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 50_000, 1_000_000])
     parser.add_argument("--others", help="a Python that has lancedb and chromadb")
-    parser.add_argument("--patience", type=float, default=600.0, help="seconds that each of them may fill")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=600.0,
+        help="seconds that each of them may fill; twice as long for all",
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     report: dict[str, Any] = json.loads(chosen.results.read_text()) if chosen.results.exists() else {}

@@ -211,7 +211,10 @@ class ExperienceStore(Adding):
         return self._flip_all(ids, False, "removed")
 
     def restore(self, ids: Sequence[str]) -> Change:
-        """Bring back experiences that were removed, evicted or replaced since the store was last compacted."""
+        """Bring back experiences that were removed, evicted or replaced since the store was last compacted.
+
+        In a store that is full, one that is brought back may be the next that has to go, at once.
+        """
         return self._flip_all(ids, True, "restored")
 
     # ---- finding ----
