@@ -338,5 +338,5 @@ def _byte_classes(nfa: _Nfa) -> _Classes:
 
 
 def refused(text: str) -> bool:
-    """Whether a text, as it is written inside quotes, is refused."""
-    return automaton().run(text.encode()) == DEAD
+    """Whether a text is refused, as it is written inside quotes; halves of characters may stand as surrogates."""
+    return automaton().run(text.encode("utf-8", "surrogateescape")) == DEAD

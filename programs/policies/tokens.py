@@ -82,7 +82,10 @@ class TokenInfo:
         backend = copy(tokenizer.backend_tokenizer)
         backend.no_padding()
         backend.no_truncation()
-        ll = llguidance.LLTokenizer(backend.to_str(), n_vocab=n_vocab, eos_token=list(eos_ids))
+        try:
+            ll = llguidance.LLTokenizer(backend.to_str(), n_vocab=n_vocab, eos_token=list(eos_ids))
+        except ValueError as error:
+            raise ValueError(f"the tokenizer cannot be used for constrained decoding: {error}") from error
         known = min(n_vocab, backend.get_vocab_size(with_added_tokens=True))
         special = set(eos_ids)
         added = backend.get_added_tokens_decoder()
