@@ -204,15 +204,16 @@ def opening(
         "The sketch:",
         *(f"  {line}".rstrip() for line in without_markers(text).rstrip("\n").split("\n")),
     ]
-    told, images = _told(turn or Turn(), environment, card)
-    user = Message(Role.USER, "\n".join((*lines, *told)), images)
+    first = turn or Turn()
+    told, images = _told(first, environment, card)
+    user = Message(Role.USER, "\n".join((*lines, *told)), images, first)
     return system(environment, card=card, guide=guide, examples=examples), user
 
 
 def answer(turn: Turn, environment: Environment, *, card: Size = "full") -> Message:
     """The user message that answers a turn."""
     told, images = _told(turn, environment, card)
-    return Message(Role.USER, "\n".join(told), images)
+    return Message(Role.USER, "\n".join(told), images, turn)
 
 
 def _told(turn: Turn, environment: Environment, card: Size) -> tuple[list[str], tuple[ImageHandle, ...]]:

@@ -20,7 +20,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
@@ -101,23 +101,37 @@ def open_endpoint(spec: str, config: Config | None = None) -> EndpointPolicy:
 def parse_spec(spec: str) -> tuple[str, Options]:
     """The model and the options of a spec; raises `ConfigurationError`."""
     model, _, rest = spec.removeprefix(PREFIX).partition("?")
+    return model, Options(**read_options(rest, READERS, "endpoint"))
+
+
+def read_options(query: str, readers: Mapping[str, Callable[[str], Any]], who: str) -> dict[str, Any]:
+    """The options after the question mark of a spec, each read by its reader; raises `ConfigurationError`."""
     given: dict[str, Any] = {}
-    for name, text in parse_qsl(rest, keep_blank_values=True):
-        if name not in _READERS:
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in readers:
             if is_secret_name(name):
                 raise ConfigurationError(
-                    "endpoint: a key does not belong into a spec; name its variable with key=NAME"
+                    f"{who}: a key does not belong into a spec; name its variable with key=NAME"
                 )
             raise ConfigurationError(
-                f"endpoint: there is no option {name!r}{did_you_mean(closest(name, _READERS))}"
+                f"{who}: there is no option {name!r}{did_you_mean(closest(name, readers))}"
             )
         if name in given:
-            raise ConfigurationError(f"endpoint: the option {name!r} is given twice")
+            raise ConfigurationError(f"{who}: the option {name!r} is given twice")
         try:
-            given[name] = _READERS[name](text)
+            given[name] = readers[name](text)
         except ValueError as error:
-            raise ConfigurationError(f"endpoint: the option {name!r} {error}") from None
-    return model, Options(**given)
+            raise ConfigurationError(f"{who}: the option {name!r} {error}") from None
+    return given
+
+
+def told_options(options: object, usual: object, names: Iterable[str]) -> list[str]:
+    """The options that are not the usual ones, as a spec writes them."""
+    return [
+        f"{name}={quote(_written(value), safe=':/.-_')}"
+        for name in names
+        if (value := getattr(options, name)) != getattr(usual, name)
+    ]
 
 
 class EndpointPolicy:
@@ -154,12 +168,7 @@ class EndpointPolicy:
     @property
     def name(self) -> str:
         """The spec, with the options that are not the usual ones."""
-        usual = Options()
-        told = [
-            f"{name}={quote(_written(value), safe=':/.-_')}"
-            for name in _READERS
-            if (value := getattr(self.options, name)) != getattr(usual, name)
-        ]
+        told = told_options(self.options, Options(), READERS)
         return PREFIX + self.address.model + ("?" + "&".join(told) if told else "")
 
     @property
@@ -281,7 +290,11 @@ class EndpointPolicy:
         if not text.strip():
             what = "a tool call" if response.tool_calls else "nothing"
             return Emission("", stop, error=f"the service answered with {what}", **counts)
-        return Emission(unwrapped(text), stop, **counts)
+        return Emission(self._taken(text, parts), stop, **counts)
+
+    def _taken(self, text: str, parts: Sequence[Any]) -> str:
+        """What of an answer is the turn. `parts` is all of it, thoughts that a server keeps apart included."""
+        return unwrapped(text)
 
     def _count(self, response: Any, request: Any) -> None:
         read, written = response.usage.input_tokens, response.usage.output_tokens
@@ -398,7 +411,7 @@ def _variable(text: str) -> str:
     return text
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
+READERS: Mapping[str, Callable[[str], Any]] = {
     "api_base": str,
     "key": _variable,
     "threads": _count_from(1),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from genevolve.grammar.scope import Scope
     from genevolve.grammar.tree import Statement
     from genevolve.interpreter.values import ImageHandle
+    from genevolve.programs.policies.context import Turn
 
 
 class Role(Enum):
@@ -42,11 +43,15 @@ class Stop(Enum):
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a dialogue. `images` are shown to policies that take pixels, after the text."""
+    """One message of a dialogue. `images` are shown to policies that take pixels, after the text.
+
+    `turn` is what a user message tells, before it became text: for policies that tell it in a format of their own.
+    """
 
     role: Role
     text: str
     images: tuple[ImageHandle, ...] = ()
+    turn: Turn | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Reach:
         may_end: Whether the turn may end without `prompt`, because the author wrote one after the hole.
         follows: The author's statements after the hole: names and single-use statements they take are not free.
         avoid_names: Names that later statements of the author declare.
+        request: What is asked for, parameters inserted.
     """
 
     scope: Scope
@@ -79,6 +85,7 @@ class Reach:
     may_end: bool = False
     follows: tuple[Statement, ...] = ()
     avoid_names: frozenset[str] = frozenset()
+    request: str = ""
 
 
 @dataclass(frozen=True)
