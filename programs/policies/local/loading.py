@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def load(location: str, options: LocalOptions) -> Loaded:
     elif options.base is not None:
         raise ConfigurationError(f"base names the model under an adapter, but {location} has no {ADAPTER}")
     place = _place(location, options)
-    with _quiet(), _told(place, device):
+    with _quiet(), _read_once(place), _told(place, device):
         config = _config(place)
         model = _model(place, config, options, dtype)
         _unquantized(model)
@@ -203,7 +204,9 @@ def _model(place: _Place, config: Any, options: LocalOptions, dtype: str) -> Any
     if not place.gguf:
         _refuse_pickle(place, options)
         more["use_safetensors"] = None if options.pickle else True
-    return cls.from_pretrained(place.location, **place.where, **more, dtype=getattr(torch, dtype))
+    return cls.from_pretrained(
+        place.location, config=config, **place.where, **more, dtype=getattr(torch, dtype)
+    )
 
 
 def _refuse_pickle(place: _Place, options: LocalOptions) -> None:
@@ -327,10 +330,13 @@ def _cannot_load(place: _Place, error: BaseException) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without progress bars and notes of transformers, which would run through a command's output."""
+    from huggingface_hub.utils import logging as of_hub
     from transformers import modeling_gguf_pytorch_utils as of_gguf
     from transformers.utils import logging
 
     shown, level, bar = logging.is_progress_bar_enabled(), logging.get_verbosity(), of_gguf.tqdm
+    hub = of_hub.get_verbosity()
+    of_hub.set_verbosity(ERROR)  # it tells of every attempt
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     of_gguf.tqdm = functools.partial(bar, disable=True)  # this one asks nobody whether it may show itself
@@ -340,6 +346,24 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         of_gguf.tqdm = bar
+        of_hub.set_verbosity(hub)
         logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _read_once(place: _Place) -> Iterator[None]:
+    """Transformers parses a GGUF file anew for configuration, weights and tokenizer, seconds each: here once."""
+    if not place.gguf:
+        yield
+        return
+    import gguf
+
+    module: Any = gguf
+    reader = module.GGUFReader
+    module.GGUFReader = functools.lru_cache(maxsize=1)(reader)
+    try:
+        yield
+    finally:
+        module.GGUFReader = reader
