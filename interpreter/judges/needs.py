@@ -73,8 +73,8 @@ _LOOK = re.compile(
     re.I,
 )
 _FACT = re.compile(
-    r"\b(?:motto|year|founded|founding|number|colou?rs?|material|mascot|usual|as many|known for|made of|date|name|height"
-    r"|population|author)\b",
+    r"\b(?:motto|year|founded|founding|number|colou?rs?|material|mascot|usual|as many|known for|made of|date|name"
+    r"|height|population|author)\b",
     re.I,
 )
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")

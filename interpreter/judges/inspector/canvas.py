@@ -29,6 +29,7 @@ SIDE = 384
 _LEAST, _MOST = 256, 800
 _LONGEST = 4.0
 _RING = 5
+_AROUND = 90
 _SAMPLES = 360
 _FEW = 60
 _FINALISTS = 24
@@ -284,32 +285,38 @@ def _shadows(pixels: Floats, field: Floats, apart: Bits) -> Floats:
 
 def _black_things(pixels: Floats, field: Floats, apart: Bits, light: str) -> Bits:
     """Black things have grey details, and grey looks like a shadow: what belongs to solid black and grey is a thing."""
+    black = np.array(lit(COLOURS["black"], light), np.float32)
+    found = np.zeros(apart.shape, bool)
+    rows, columns = np.nonzero(apart)
+    seen = pixels[rows, columns]
+    dark = largest(np.abs(seen - black)) < 7
+    if dark.sum() < 20:
+        return found
+    # Only around what is black: the shapes are looked at in a window.
+    y0, x0 = max(0, int(rows[dark].min()) - _AROUND), max(0, int(columns[dark].min()) - _AROUND)
+    window = (slice(y0, int(rows[dark].max()) + _AROUND), slice(x0, int(columns[dark].max()) + _AROUND))
+    room = 0.25 * (float(largest(field[rows, columns]).mean()) - float(black.max()))
+    found[window] = _dark_parts(pixels[window], apart[window], light, min(30.0, room))
+    return found
+
+
+def _dark_parts(pixels: Floats, apart: Bits, light: str, near: float) -> Bits:
+    """The parts of black things in a window; `near` is how far from black their highlights may be, in levels."""
     from scipy import ndimage
 
     black = lit(COLOURS["black"], light)
-    rows, columns = np.nonzero(apart)
-    seen = pixels[rows, columns]
-    dark = largest(np.abs(seen - np.array(black, np.float32))) < 7
-    found = np.zeros(apart.shape, bool)
-    if dark.sum() < 20:
-        return found
-    grey = largest(np.abs(seen - np.array(second_tone(black), np.float32))) < 6
-    blacks, greys = np.zeros(apart.shape, bool), np.zeros(apart.shape, bool)
-    blacks[rows, columns], greys[rows, columns] = dark, grey
+    far = largest(np.abs(pixels - np.array(black, np.float32)))
+    blacks = apart & (far < 7)
+    greys = apart & (largest(np.abs(pixels - np.array(second_tone(black), np.float32))) < 6)
     # The core of a shadow may have that very grey: it lies flat, and no black is on both sides of it.
-    flanked = ndimage.binary_closing(blacks, np.ones((1, 9))) | ndimage.binary_closing(
-        blacks, np.ones((9, 1))
-    )
-    upright = ndimage.binary_opening(blacks | greys, np.ones((6, 1))) & ~ndimage.binary_opening(
-        greys, np.ones((1, 7))
-    )
-    solid: Bits = blacks | (greys & (flanked | upright))
+    flanked = ndimage.binary_closing(blacks, np.ones((1, 9)))
+    flanked |= ndimage.binary_closing(blacks, np.ones((9, 1)))
+    upright = ndimage.binary_opening(blacks | greys, np.ones((6, 1)))
+    upright &= ~ndimage.binary_opening(greys, np.ones((1, 7)))
     # Highlights on black metal lie in bands between darker ones.
-    deep = np.zeros(apart.shape, bool)
-    room = 0.25 * (float(largest(field[rows, columns]).mean()) - max(black))
-    deep[rows, columns] = largest(np.abs(seen - np.array(black, np.float32))) < min(30.0, room)
-    banded: Bits = ndimage.binary_closing(deep, structure=np.ones((11, 1)))
-    return solid | (banded & apart)
+    banded = ndimage.binary_closing(apart & (far < near), structure=np.ones((11, 1)))
+    solid: Bits = blacks | (greys & (flanked | upright)) | (banded & apart)
+    return solid
 
 
 def _filled(apart: Bits, shadow: Floats) -> Bits:

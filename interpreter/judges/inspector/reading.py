@@ -132,7 +132,10 @@ def _look_again(canvas: Canvas, lettered: Bits, found: list[tuple[Fit, Surface]]
         return
     cast = {"": 0, "left": 1, "right": -1}[canvas.ground.side]
     for mask, left, top in _pieces((canvas.stands_out | (canvas.shadow > 0)) & ~lettered):
-        if mask.shape[0] < 0.45 * mask.shape[1] or _share(explained, mask, left, top) > _EXPLAINED:
+        inside = [(f, surface) for f, surface in found if _holds(mask, left, top, f)]
+        doubtful = any(s.error > 2 * _UNSURE and s.colour == "black" for _, s in inside)
+        settled = _share(explained, mask, left, top) > _EXPLAINED and not doubtful
+        if settled or mask.shape[0] < 0.45 * mask.shape[1]:
             continue
         best: tuple[Fit, Surface] | None = None
         for fit in (*classify_with_shadow(mask, left, top, cast), *classify(mask, left, top)):
@@ -143,7 +146,7 @@ def _look_again(canvas: Canvas, lettered: Bits, found: list[tuple[Fit, Surface]]
                 fit, surface = _nudged(canvas, fit, surface, _cut(fit), *_corner(fit))
             if surface.error < _STRANGE and (best is None or surface.error < best[1].error):
                 best = (fit, surface)
-        if best is None:
+        if best is None or any(surface.error <= best[1].error for _, surface in inside if doubtful):
             continue
         found[:] = [(f, s) for f, s in found if not _lies_in(f, best[0])]
         found.append(best)
@@ -155,6 +158,12 @@ def _cut(fit: Fit) -> Bits:
     shape = body(fit.name, fit.side, fit.legs)
     x0, y0, x1, y1 = shape.box
     return shape.main[y0:y1, x0:x1]
+
+
+def _holds(mask: Bits, left: int, top: int, fit: Fit) -> bool:
+    """Whether the middle of a silhouette lies in the box of a piece."""
+    x, y = fit.centre
+    return bool(left <= x <= left + mask.shape[1] and top <= y <= top + mask.shape[0])
 
 
 def _corner(fit: Fit) -> tuple[int, int]:
