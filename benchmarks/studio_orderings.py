@@ -1,12 +1,13 @@
 """Known orderings in the studio, on held-out requests, each with its 95 % interval.
 
-    .venv/bin/python benchmarks/studio_orderings.py                        # everything, 40 to 60 minutes on two cores
+    .venv/bin/python benchmarks/studio_orderings.py                        # everything, half an hour on two cores
     .venv/bin/python benchmarks/studio_orderings.py --rows 60 --out /tmp/x.json
 
 It makes a world, runs every policy on the same requests with the simulated generator and the inspector (pixels alone),
 and writes benchmarks/results/studio_orderings.json:
 
-- `scores`: KScore of each policy, by track too.
+- `scores`: KScore of each policy, by track too. `blind_oracle` reads the request perfectly, knows all guides by heart
+  and sees nothing that its calls show; `blind_unguided` does not know the guides either (they are observations, too).
 - `orderings`: paired differences that must be positive.
 - `dropped`: for each skill that the oracle leaves out, on the requests that need it, how many constraints of every
   skill hold less than with the whole oracle (requests that do not need it have the same program, byte for byte).
@@ -39,7 +40,8 @@ from genevolve.optimizer.evaluation.runner import Options
 from genevolve.optimizer.evaluation.suites import Suite, open_suite
 
 RESULTS = Path(__file__).parent / "results" / "studio_orderings.json"
-SHORTCUTS = ("constant", "template", "everything", "bare")
+SHORTCUTS = ("constant", "template", "everything", "bare", "blind_unguided")
+BASELINES = ("constant", "template", "everything", "bare")
 
 
 def main() -> int:
@@ -81,8 +83,11 @@ class Measured:
         policies = {
             "oracle": oracle,
             "random_reference": self.bench("random_reference", f"oracle:{self.world}?reference=random"),
-            **{name: self.bench(name, name) for name in SHORTCUTS},
+            **{name: self.bench(name, name) for name in BASELINES},
             "blind_oracle": self.bench("blind_oracle", f"blind:oracle:{self.world}"),
+            "blind_unguided": self.bench(
+                "blind_unguided", f"blind:oracle:{self.world}?drop={','.join(SKILLS)}"
+            ),
         }
         scores = {name: self.figures(bench) for name, bench in policies.items()}
         pairs = (
@@ -94,7 +99,7 @@ class Measured:
         orderings = {f"{a} < {b}": compare(policies[a], policies[b])["overall"]["score"] for a, b in pairs}
         knowledge = compare(policies["blind_oracle"], oracle)["by"]["track"]["knowledge"]["score"]
         orderings["blind_oracle < oracle, knowledge track"] = knowledge
-        dropped = {skill: self.dropped(skill) for skill in SKILLS}
+        dropped = {skill: self.dropped(skill, oracle) for skill in SKILLS}
         return {
             "suite": {"digest": self.suite.digest, "rows": len(self.suite.rows)},
             "renderer": oracle.facts["renderer"],
@@ -120,12 +125,14 @@ class Measured:
             "spent": summary["spent"],
         }
 
-    def dropped(self, skill: str) -> dict[str, Any]:
+    def dropped(self, skill: str, oracle: Bench) -> dict[str, Any]:
         """The oracle without a skill against the whole oracle, on the requests that need it."""
         chosen = [row for row in self.suite.rows if skill in row.skills]
         rows = tuple(replace(row, index=index) for index, row in enumerate(chosen))
         suite = replace(self.suite, rows=rows)
-        whole = self.bench(f"with-{skill}", f"oracle:{self.world}", suite)
+        ids = {row.id for row in rows}
+        results = tuple(r for r in oracle.results if r.id in ids)
+        whole = replace(oracle, results=results, suite_digest=suite.digest)
         without = self.bench(f"without-{skill}", f"oracle:{self.world}?drop={skill}", suite)
         found = compare(whole, without)
         return {
