@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("replay", "run a recorded run again, without any network"),
     "extract": Command("extract", "give back the program that a picture carries"),
     "library": Command("library", "index and search your own documents and images"),
+    "trajectories": Command("trajectories", "take in trajectories of the released GenEvolve, and give them out"),
     "studio": Command("studio", "make an invented world with requests whose ground truth is exact"),
     "bench": Command("bench", "measure a policy on a suite, compare runs, show them as a page"),
     "data": Command("data", "make training data: requests, trajectories, filters, truths, splits"),
@@ -155,7 +156,7 @@ def _dispatch(argv: list[str]) -> int:
 def _print_overview() -> None:
     print("usage: genevolve <command> [options]\n\nImage requests as typed programs.\n\ncommands:")
     for name, command in COMMANDS.items():
-        print(f"  {name:<11}{command.summary}")
+        print(f"  {name:<13}{command.summary}")
     print("\n'genevolve <command> --help' tells more. Documentation: docs/ in the source, README.md first.")
 
 

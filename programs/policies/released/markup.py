@@ -131,7 +131,9 @@ def _nothing_after(text: str, at: int, action: Action) -> None:
     if not rest:
         return
     tag = _next_tag(text, at)
-    other = None if tag is None or tag.closing else tag.name
+    while tag is not None and (tag.closing or tag.name == "think"):
+        tag = _next_tag(text, tag.end)
+    other = None if tag is None else tag.name
     if other == "answer" and action == "answer":
         raise Broken("There are two answers in one round. Write one. None was taken.")
     if other in ("tool_call", "answer") and other != action:
