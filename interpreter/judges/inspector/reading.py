@@ -45,6 +45,9 @@ _NO_SHADOW = 18
 """Pixels of a side below which a contact shadow cannot be told."""
 _STRANGE = 22.0
 """Difference of a surface, in levels, from which a silhouette may be something else."""
+_CERTAIN = 1.5
+_FAR_BEHIND = 0.12
+"""Overlap by which a silhouette may be worse than the best and still be considered."""
 _UNSURE = 3.5
 """Difference of a surface, in levels, from which its neighbours are tried."""
 
@@ -203,8 +206,10 @@ def _best(
     fits = [f for f in classify(mask, left, top, known) if f.overlap >= good]
     best: tuple[float, Fit, Surface] | None = None
     for fit in fits:
+        if fit.overlap < fits[0].overlap - _FAR_BEHIND:
+            continue
         surface = read_surface(canvas, fit)
-        if surface.error > _UNSURE:
+        if surface.error > _UNSURE and fit.overlap > fits[0].overlap - _FAR_BEHIND / 2:
             fit, surface = _nudged(canvas, fit, surface, mask, left, top)
         if fit.name in OUTLINES and surface.look is None:
             continue
@@ -212,6 +217,8 @@ def _best(
         badness = surface.error + 120 * (1 - fit.overlap)
         if best is None or badness < best[0]:
             best = (badness, fit, surface)
+        if surface.error < _CERTAIN and fit.overlap > _SURE:
+            break
     return None if best is None else (best[1], best[2])
 
 

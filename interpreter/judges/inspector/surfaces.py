@@ -24,6 +24,8 @@ Indices = NDArray[np.intp]
 
 _POINTS = 240
 _WORST = 60.0
+_CERTAIN = 1.5
+"""Error of a fill, in levels, below which no other colour is tried."""
 _GLASS = 0.66
 """How much of the ground glass covers."""
 _GLASS_LIFT = 38
@@ -123,6 +125,8 @@ def _read_fill(canvas: Canvas, fit: Fit, hidden: NDArray[np.bool_] | None) -> Su
         m, s = divmod(int(errors.argmin()), len(_SKINS))
         if errors[m, s] < best.error:
             best = Surface(colour, MATERIALS[m], _SKINS[s], None, float(errors[m, s]))
+        if best.error < _CERTAIN:
+            break
     return best
 
 
