@@ -119,6 +119,11 @@ class Machine:
         # `Any`, as a type checker cannot know which fields the limits are.
         return replace(Environment(signatures, skills), **cast("dict[str, Any]", limits))
 
+    @property
+    def redactor(self) -> Redactor:
+        """Masks the keys that must reach no text."""
+        return self._around.redactor
+
     # ---- whole programs ----------------------------------------------------------------------------
 
     async def run(

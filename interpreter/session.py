@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from genevolve.grammar.checker import Scope, check
 from genevolve.grammar.diagnostics import Diagnostic
-from genevolve.grammar.errors import ProgramError
+from genevolve.grammar.errors import ProgramError, RunError
 from genevolve.grammar.formatter import format_statement, format_tree
 from genevolve.grammar.holes import hole_diagnostics
 from genevolve.grammar.parser import Parsed, parse, parse_statement
@@ -43,7 +43,8 @@ class Observation:
 
     `ok` tells whether the statement is now part of the program. `value` is what a `let` or `ref` names, `guide` the
     text of a skill. `diagnostics` are warnings of an accepted statement, or what is wrong with a refused one; their
-    spans are places in `source`. `notes` is what tools told besides their answers.
+    spans are places in `source`. `notes` is what tools told besides their answers. `service` tells of a refused
+    statement that a tool or a service is at fault and not the statement.
     """
 
     ok: bool
@@ -54,6 +55,7 @@ class Observation:
     diagnostics: tuple[Diagnostic, ...] = ()
     calls_left: int | None = None
     notes: tuple[str, ...] = ()
+    service: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data: what a policy is shown."""
@@ -174,7 +176,8 @@ class Session:
             return self._refused(source, statement, (*found, spent))
         except ProgramError as error:
             self._execution.frame = before
-            return self._refused(source, statement, (*found, *error.findings.diagnostics))
+            refused = self._refused(source, statement, (*found, *error.findings.diagnostics))
+            return replace(refused, service=isinstance(error, RunError) and error.service)
         except asyncio.CancelledError:
             self._execution.frame = before
             raise

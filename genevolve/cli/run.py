@@ -89,6 +89,8 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return _show_plan(machine, program, values, as_json=arguments.json)
         record = config.runs.folder if config.runs.record else None
+        if program.holes and arguments.policy is None:
+            print("genevolve: this is a sketch; --policy SPEC has its holes filled", file=sys.stderr)
         if arguments.policy is not None and program.holes:
             from genevolve.cli.run_filled import run_filled
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from genevolve.cli.options import add_machine_options, machine_flags
 from genevolve.cli.output import print_exactly, print_json, printable, wants_color
 from genevolve.cli.progress import Progress
 from genevolve.cli.run import load_program, parse_values
-from genevolve.grammar.errors import AuthorError, ConfigurationError, StorageError
+from genevolve.grammar.errors import AuthorError, ConfigurationError
 
 if TYPE_CHECKING:
     from genevolve.interpreter.config import Config
@@ -106,6 +107,7 @@ def execute(arguments: argparse.Namespace) -> int:
     program, folder = load_sketch(arguments.sketch)
     if arguments.out is not None:
         check_target(arguments.out, SUFFIX)
+        _keep_sketch(arguments)
     if arguments.trajectories is not None:
         check_target(arguments.trajectories, ".jsonl")
     config = load_config(file=arguments.config, flags=machine_flags(arguments))
@@ -126,7 +128,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def load_sketch(given: str) -> tuple[Program, Path]:
     """The sketch that the argument names or, when it names no file, the request that it is.
 
-    Raises `AuthorError` for a file that does not exist and an empty request.
+    Raises `AuthorError` for a file that does not exist, and a request that is empty or no text.
     """
     from genevolve.programs.policies.context import as_sketch
     from genevolve.programs.program import Program
@@ -135,7 +137,21 @@ def load_sketch(given: str) -> tuple[Program, Path]:
         return load_program(given)
     if not given.strip():
         raise AuthorError("the request is empty; say what the picture should show")
-    return Program.parse(as_sketch(given), "request.gprog"), Path.cwd()
+    try:
+        return Program.parse(as_sketch(given), "request.gprog"), Path.cwd()
+    except ValueError as error:  # bytes that are no text in the terminal's encoding
+        raise AuthorError(f"this request cannot stand in a program: {error}") from error
+
+
+def _keep_sketch(arguments: argparse.Namespace) -> None:
+    """Refuse to write over the sketch: it is what is filled again another time."""
+    several = arguments.keep == "all" and arguments.n > 1
+    if several or not arguments.sketch.endswith(SUFFIX) or not arguments.out.exists():
+        return
+    if Path(arguments.sketch).samefile(arguments.out):
+        raise AuthorError(
+            f"{arguments.out}: this is the sketch itself; write the filled program to another file"
+        )
 
 
 def policy_spec(arguments: argparse.Namespace, config: Config) -> str:
@@ -239,12 +255,15 @@ def write_trajectories(path: Path, rollouts: Sequence[Rollout]) -> None:
 
 
 def exit_code(rollouts: Sequence[Rollout]) -> int:
-    """0 when something was filled; 1 when the author's own statements failed; 3 when the policy did not manage."""
+    """0 when something was filled; 1 when the author's own statements are wrong; 3 when a service failed.
+
+    A policy that did not manage is a service that failed, and so is a tool under a statement of the author's.
+    """
     from genevolve.programs.synthesis.rollout import Outcome
 
     if any(r.filled for r in rollouts):
         return OK
-    program = all(r.outcome is Outcome.PROGRAM_FAILED for r in rollouts)
+    program = all(r.outcome is Outcome.PROGRAM_FAILED and not r.service for r in rollouts)
     return WRONG_INPUT if program else SERVICE_FAILED
 
 
@@ -267,10 +286,7 @@ def _write(kept: Sequence[Rollout], arguments: argparse.Namespace) -> list[Path]
     for rollout in kept:
         file = out.with_name(f"{out.stem}-{rollout.seed}{out.suffix}") if several else out
         assert rollout.program is not None
-        try:
-            replace_file(file, rollout.program.source.encode())
-        except OSError as error:
-            raise StorageError(f"{file}: cannot be written: {error.strerror or error}") from error
+        replace_file(file, rollout.program.source.encode())
         files.append(file)
     return files
 
@@ -320,28 +336,40 @@ def _data(rollouts: Sequence[Rollout], kept: Sequence[Rollout], files: Sequence[
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 10_000:
-        raise argparse.ArgumentTypeError("must be from 1 to 10,000")
+    number = _whole(text)
+    if number is None or not 1 <= number <= 10_000:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 to 10,000")
     return number
 
 
 def _seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**63:
+    number = _whole(text)
+    if number is None or number >= 2**63:
         raise argparse.ArgumentTypeError("must be a whole number from 0")
     return number
 
 
+def _whole(text: str) -> int | None:
+    # Digits alone: int() takes signs, blanks and underscores, and refuses thousands of digits by an error.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+
+
 def _amount(text: str) -> float:
-    number = float(text)
+    number = _real(text)
     if not 0 <= number < 1e9:
         raise argparse.ArgumentTypeError("must be a number from 0")
     return number
 
 
 def _share(text: str) -> float:
-    number = float(text)
+    number = _real(text)
     if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+        raise argparse.ArgumentTypeError("must be a number above 0 and at most 1")
     return number
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # in no range

@@ -17,8 +17,8 @@ BAR = "| "
 _BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # `<` opens the special tokens of chat formats (`<|…|>`, `</s>`, `<tool_call>`). The wide forms are one with it for
-# tokenizers that normalise. Comparisons (`<=`, `a < b`) stay.
-_OPENS = re.compile("<(?=[^\\s=])|[\uff1c\ufe64]")
+# tokenizers that normalise. Comparisons (`<=`, `a < b`) and lists of them (`<, >`) stay.
+_OPENS = re.compile("<(?=[^\\s=,])|[\uff1c\ufe64]")
 _BRACKETED = re.compile(r"\[(/?[A-Z][A-Z_]{2,})\]")
 _SPACES = re.compile(r"[ \t]+")
 _PAUSES = re.compile(r"\n{3,}")

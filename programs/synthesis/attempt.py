@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from genevolve.grammar.errors import GenevolveError
+from genevolve.grammar.errors import GenevolveError, OperatorError
 from genevolve.grammar.formatter import format_expression
 from genevolve.grammar.tree import Let, Statement, StatementHole
 from genevolve.interpreter.session import Observation
@@ -40,6 +40,7 @@ class Setting:
     guide: str | None
     examples: tuple[tuple[str, str], ...]
     started: float
+    policy: str = ""
 
 
 class _Read(NamedTuple):
@@ -74,6 +75,7 @@ class Attempt:
         self._prompt_tokens: int | None = None
         self._program: Program | None = None
         self._seconds = 0.0
+        self._service = False
 
     # ---- what the loop sees ----
 
@@ -84,8 +86,8 @@ class Attempt:
             return None
         return Dialogue(self.id, self._seed, self._messages, self.growth.reach(may_call=self._may_call))
 
-    def open(self, failed: str = "") -> None:
-        """Begin the dialogue; the author's statements before the first hole are executed already."""
+    def open(self, failed: AuthorFailed | GenevolveError | None = None) -> None:
+        """Begin the dialogue; the author's statements before the first hole are executed already, or have failed."""
         tree, setting = self.growth.sketch.program.tree, self._setting
         turn = Turn(self.growth.seen(), ask=None if self.growth.hole is None else self._ask())
         self._messages = opening(
@@ -96,8 +98,8 @@ class Attempt:
             examples=setting.examples,
             turn=turn,
         )
-        if failed:
-            self.end(Outcome.PROGRAM_FAILED, failed)
+        if failed is not None:
+            self._fail(failed)
         elif self.growth.hole is None:
             self._finish()
 
@@ -130,6 +132,9 @@ class Attempt:
             session=self.growth.session,
             cost=Cost(len(self._turns), calls, round(self._seconds, 3), self._tokens, self._prompt_tokens),
             guide=self._setting.guide,
+            policy=self._setting.policy,
+            sampling=self._setting.bounds.turn,
+            service=self._service,
         )
 
     async def turn(self, emission: Emission) -> None:
@@ -152,10 +157,19 @@ class Attempt:
         self._messages = (*self._messages, Message(Role.ASSISTANT, emission.text))
         try:
             await self._turn(emission)
-        except AuthorFailed as error:
+        except (AuthorFailed, GenevolveError) as error:
+            self._fail(error)
+
+    def _fail(self, error: AuthorFailed | GenevolveError) -> None:
+        """End for something that is not the policy's doing: this rollout cannot go on, others may."""
+        self.check_time()  # what is late fails for that reason and no other
+        if self.outcome is not None:
+            return
+        if isinstance(error, AuthorFailed):
+            self._service = error.service
             self.end(Outcome.PROGRAM_FAILED, str(error))
-        except GenevolveError as error:
-            # A disk or a setting, not the policy: this rollout cannot go on, others may.
+        else:
+            self._service = isinstance(error, OperatorError)  # a disk, a setting
             self.end(Outcome.PROGRAM_FAILED, f"{type(error).__name__}: {error}")
 
     # ---- turns ----

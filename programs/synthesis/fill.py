@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from genevolve.grammar.errors import GenevolveError
+from genevolve.grammar.errors import AuthorError, GenevolveError
 from genevolve.interpreter.blocking import blocking
-from genevolve.programs.policies.protocol import Dialogue, Emission, Policy
+from genevolve.programs.policies.protocol import Dialogue, Emission, Policy, Stop, Tokens
 from genevolve.programs.policies.quoting import one_line
 from genevolve.programs.synthesis.attempt import Attempt, Setting
 from genevolve.programs.synthesis.growth import AuthorFailed, Growth, Sketch
+from genevolve.programs.synthesis.merge import has_holes
 from genevolve.programs.synthesis.ranking import best
 from genevolve.programs.synthesis.rollout import Bounds, Outcome, Rollout
 
@@ -135,7 +136,7 @@ def fill_many(
 
     Raises:
         ProgramError: A sketch has errors besides its holes, or its parameters are wrong; nothing was begun.
-        AuthorError: A sketch has no request.
+        AuthorError: A sketch has no request, or more statements to fill than a rollout has turns.
         KeyboardInterrupt: Ctrl-C; nothing goes on.
     """
     loom = _Loom(tasks, policy, machine, bounds or Bounds(), card, progress, stop)
@@ -213,13 +214,16 @@ class _Loom:
             machine.budget, calls=environment.max_calls, seconds=min(seconds) if seconds else None
         )
         started = time.monotonic()
+        self._redactor = machine.redactor
+        name = str(policy.name)
         self._roots: list[tuple[Task, Growth, Setting]] = []
         for task in tasks:
             parameters = dict(task.parameters)
             sketch = Sketch.of(task.program, environment, parameters)
+            _fits(sketch, bounds.turns)
             session = machine.session(environment, parameters, budget=budget)
             size: Literal["full", "compact"] = "compact" if asked == "compact" else "full"
-            setting = Setting(bounds, environment.max_calls, size, task.guide, task.examples, started)
+            setting = Setting(bounds, environment.max_calls, size, task.guide, task.examples, started, name)
             self._roots.append((task, Growth(sketch, session), setting))
         self._attempts: list[list[Attempt]] = []
         self._held: set[str] = set()
@@ -227,14 +231,12 @@ class _Loom:
     async def begin(self) -> None:
         """Execute what stands before the first holes, once for each task, and open the dialogues."""
 
-        async def first(growth: Growth) -> str:
+        async def first(growth: Growth) -> AuthorFailed | GenevolveError | None:
             try:
                 await growth.go_on()
-            except AuthorFailed as error:
-                return str(error)
-            except GenevolveError as error:  # a disk or a setting: told as the end of these rollouts
-                return f"{type(error).__name__}: {error}"
-            return ""
+            except (AuthorFailed, GenevolveError) as error:  # told as the end of these rollouts
+                return error
+            return None
 
         failures = await asyncio.gather(*(first(growth) for _, growth, _ in self._roots))
         for (task, growth, setting), failed in zip(self._roots, failures, strict=True):
@@ -265,17 +267,21 @@ class _Loom:
         if not dialogues:
             return []
         try:
-            emissions = self._policy.act(dialogues, self._bounds.turn)
+            emissions = [*self._policy.act(dialogues, self._bounds.turn)]
         except Exception as error:  # other people's code: it ends these rollouts, not the program
             _log.debug("the policy raised", exc_info=True)
-            said = one_line(str(error), 300)
+            said = one_line(self._redactor.text(str(error)), 300)
             return [f"the policy raised {type(error).__name__}: {said}"] * len(waiting)
         if len(emissions) != len(dialogues):
             why = f"the policy gave {len(emissions)} turns for {len(dialogues)} dialogues"
             return [why] * len(waiting)
-        return [
-            e if isinstance(e, Emission) else "the policy gave something that is no turn" for e in emissions
-        ]
+        return [self._sound(e) for e in emissions]
+
+    def _sound(self, emission: Emission) -> Emission | str:
+        """A turn that is what the types promise, its error without keys; or what is to be said of it."""
+        if not _is_turn(emission):
+            return "the policy gave something that is no turn"
+        return replace(emission, error=self._redactor.text(emission.error)) if emission.error else emission
 
     async def advance(self, emissions: Sequence[Emission | str]) -> None:
         """Execute a round of turns, all rollouts at the same time."""
@@ -315,3 +321,28 @@ class _Loom:
         outcomes = Counter(a.outcome for a in self._all if a.outcome is not None)
         ended = sum(outcomes.values())
         self._progress(Progress(len(self._all) - ended, ended, self._turn, outcomes))
+
+
+def _fits(sketch: Sketch, turns: int) -> None:
+    """Refuse a sketch that no policy can fill in so many turns, before anything is spent."""
+    wanted = sum(has_holes(s) for s in sketch.statements)
+    if wanted > turns:
+        raise AuthorError(
+            f"{wanted} statements of the sketch are to be filled, each takes a turn at least, and a rollout has "
+            f"{turns} turns; allow more turns, or write some of the statements"
+        )
+
+
+def _is_turn(emission: object) -> bool:
+    """Whether a policy gave what its types promise: it may be other people's code."""
+    return (
+        isinstance(emission, Emission)
+        and isinstance(emission.text, str)
+        and isinstance(emission.error, str)
+        and isinstance(emission.stop, Stop)
+        and isinstance(emission.tokens, Tokens | None)
+        and all(
+            n is None or (isinstance(n, int) and n >= 0)
+            for n in (emission.prompt_tokens, emission.tokens_out)
+        )
+    )

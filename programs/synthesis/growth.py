@@ -77,7 +77,14 @@ class Sketch:
 
 
 class AuthorFailed(Exception):
-    """A statement of the author's could not be executed; `str(error)` says which and why."""
+    """A statement of the author's could not be executed; `str(error)` says which and why.
+
+    `service` tells that a tool or a service is at fault and not the program.
+    """
+
+    def __init__(self, reason: str, *, service: bool = False) -> None:
+        super().__init__(reason)
+        self.service = service
 
 
 class Refused(Exception):
@@ -201,7 +208,7 @@ class Growth:
             self._seen.append(seen)
             if not seen.ok:
                 why = "; ".join(one_line(d.message, 300) for d in seen.diagnostics if d.is_error)
-                raise AuthorFailed(f"'{shown(statement)}' could not be executed: {why}")
+                raise AuthorFailed(f"'{shown(statement)}' could not be executed: {why}", service=seen.service)
             self._put(statement)
             self.position += 1
         if isinstance(statement, StatementHole):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Message
+from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Message, Tokens
 
 if TYPE_CHECKING:
     from genevolve.grammar.diff import ProgramDiff
@@ -103,6 +104,9 @@ class Rollout:
             None only where the sketch could not be begun.
         cost: What it spent.
         guide: The decision guide that the policy was shown, if any.
+        policy: The name of the policy.
+        sampling: What its turns might cost, and how they were sampled.
+        service: Of a program that failed: whether a tool, a service or a disk is at fault.
     """
 
     sketch: Program
@@ -116,6 +120,9 @@ class Rollout:
     session: Session | None = field(default=None, compare=False)
     cost: Cost = field(default_factory=Cost)
     guide: str | None = None
+    policy: str = ""
+    sampling: Limits = field(default_factory=Limits)
+    service: bool = False
 
     @property
     def filled(self) -> bool:
@@ -143,6 +150,8 @@ class Rollout:
             "partial": self.partial,
             "cost": asdict(self.cost),
             "guide": self.guide,
+            "policy": self.policy,
+            "sampling": asdict(self.sampling),
             "messages": [_message(m) for m in self.dialogue.messages],
             "turns": [_turn(t) for t in self.turns],
         }
@@ -151,6 +160,14 @@ class Rollout:
 def _message(message: Message) -> dict[str, Any]:
     images = [{"sha256": i.sha256, "title": i.title, "source": i.source} for i in message.images]
     return {"role": message.role.value, "text": message.text, **({"images": images} if images else {})}
+
+
+def _tokens(tokens: Tokens) -> dict[str, Any]:
+    """Tokens as JSON, which knows no infinity: the log-probability of what could not be said is null."""
+    found = asdict(tokens)
+    for name in ("log_probs", "masked_log_probs"):
+        found[name] = [p if isfinite(p) else None for p in found[name]]
+    return found
 
 
 def _turn(turn: TurnRecord) -> dict[str, Any]:
@@ -163,7 +180,7 @@ def _turn(turn: TurnRecord) -> dict[str, Any]:
         "statements": list(turn.statements),
         "observations": [o.to_dict() for o in turn.observations],
         "refused": turn.refused or None,
-        "tokens": None if emission.tokens is None else asdict(emission.tokens),
+        "tokens": None if emission.tokens is None else _tokens(emission.tokens),
         "prompt_tokens": emission.prompt_tokens,
         "tokens_out": emission.tokens_out,
     }

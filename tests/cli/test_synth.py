@@ -143,10 +143,27 @@ def test_the_policy_may_come_from_the_settings(tmp_path: Path, capsys: pytest.Ca
         (["sketch.gprog", "--set", "a=1", *POLICY], WRONG_INPUT, "GP319"),
         (["wrong.gprog", *POLICY], WRONG_INPUT, "GP202"),
         (["sketch.gprog", "--n", "0", *POLICY], USAGE, "from 1 to 10,000"),
-        (["sketch.gprog", "--temperature", "warm", *POLICY], USAGE, "warm"),
+        (["sketch.gprog", "--n", "many", *POLICY], USAGE, "must be a whole number"),
+        (["sketch.gprog", "--temperature", "warm", *POLICY], USAGE, "must be a number from 0"),
+        (["sketch.gprog", "--top-p", "nan", *POLICY], USAGE, "above 0 and at most 1"),
+        (
+            ["a \udcff kite", *POLICY],
+            WRONG_INPUT,
+            "this request cannot stand in a program: half of a surrogate",
+        ),
+        (["sketch.gprog", "-o", "./sketch.gprog", *POLICY], WRONG_INPUT, "this is the sketch itself"),
+        (
+            ["sketch.gprog", "--max-turns", "2", *POLICY],
+            WRONG_INPUT,
+            "4 statements of the sketch are to be filled",
+        ),
         (["sketch.gprog", "--top-p", "2", *POLICY], USAGE, "at most 1"),
         (["failing.gprog", *POLICY], WRONG_INPUT, "program failed"),
-        (["sketch.gprog", "--policy", "scripted:silent.jsonl"], SERVICE_FAILED, "seed 0: garbage: no statement"),
+        (
+            ["sketch.gprog", "--policy", "scripted:silent.jsonl"],
+            SERVICE_FAILED,
+            "seed 0: garbage: no statement",
+        ),
     ],
 )
 def test_mistakes_are_told(
@@ -160,6 +177,7 @@ def test_mistakes_are_told(
     captured = capsys.readouterr()
     assert says in captured.err
     assert captured.out == ""
+    assert (tmp_path / "sketch.gprog").read_text() == SKETCH
 
 
 def test_a_sketch_that_is_not_filled_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +185,13 @@ def test_a_sketch_that_is_not_filled_is_not_run(tmp_path: Path, capsys: pytest.C
     assert run_command_line(["run", "sketch.gprog", "--policy", "scripted:silent.jsonl"]) == SERVICE_FAILED
     assert "genevolve: garbage: no statement" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_sketch_without_a_policy_is_told_who_fills_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["run", "sketch.gprog"]) == WRONG_INPUT
+    told = capsys.readouterr().err
+    assert "--policy SPEC" in told
+    assert "GP601" in told
 
 
 def test_a_batch_takes_no_policy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genevolve.grammar import builtins
+from genevolve.grammar.errors import AuthorError
 from genevolve.interpreter.machine import Machine
 from genevolve.interpreter.protocols import CallContext
 from genevolve.interpreter.values import Evidence, Snippet
@@ -146,12 +148,32 @@ def test_a_policy_that_raises_ends_the_batch_and_nothing_else(machine: Machine) 
     assert len(set(policy.released)) == 3
 
 
+def test_keys_stand_in_no_reason_and_no_record(world: World) -> None:
+    def raising(dialogues: Sequence[Dialogue], limits: Limits) -> list[Emission]:
+        raise OSError("refused: Bearer key-of-somebody")
+
+    machine = world.machine(secrets=["key-of-somebody"])
+    failing = Mixed(Emission("", Stop.FAILED, error="no such key: key-of-somebody"))
+    broken = Mixed("")
+    broken.act = raising  # type: ignore[method-assign]  # the fault under test
+    for policy in (failing, broken):
+        (rollout,) = fill(SKETCH, policy, machine)
+        assert rollout.outcome is Outcome.POLICY_FAILED
+        assert "[redacted]" in rollout.reason
+        assert "key-of-somebody" not in json.dumps(rollout.to_dict())
+
+
 @pytest.mark.parametrize(
     ("emissions", "reason"),
     [
         ([], "gave 0 turns for 2 dialogues"),
         ([Emission("")] * 3, "gave 3 turns"),
         (["text", None], "that is no turn"),
+        (None, "the policy raised TypeError"),
+        ([Emission(None)] * 2, "that is no turn"),  # type: ignore[arg-type]  # the fault under test
+        ([Emission("", stop="end")] * 2, "that is no turn"),  # type: ignore[arg-type]  # the fault under test
+        ([Emission("", tokens="ab")] * 2, "that is no turn"),  # type: ignore[arg-type]  # the fault under test
+        ([Emission("", tokens_out=-1)] * 2, "that is no turn"),
     ],
 )
 def test_a_policy_that_breaks_its_promise(machine: Machine, emissions: list[Emission], reason: str) -> None:
@@ -171,6 +193,33 @@ def test_time_runs_out_while_the_policy_thinks(machine: Machine) -> None:
     (bad,) = fill(SKETCH, policy, machine, bounds=Bounds(seconds=0.2))
     assert bad.outcome is Outcome.TIME
     assert "0.2 seconds" in bad.reason
+
+
+def test_time_that_is_over_before_the_first_statement_is_no_fault_of_the_program(machine: Machine) -> None:
+    (rollout,) = fill(SKETCH, Mixed(GOOD), machine, bounds=Bounds(seconds=0))
+    assert (rollout.outcome, rollout.cost.turns) == (Outcome.TIME, 0)
+
+
+def test_a_service_under_a_statement_of_the_author_is_told_from_a_mistake(world: World) -> None:
+    def dead(_: CallContext, *queries: str, top_k: int) -> Evidence:
+        raise OSError("no route to host")
+
+    machine = world.machine(FakeTool(builtins.SEARCH, dead))
+    found = {}
+    for name, line in {"dead": 'let a = search("x")', "mistake": 'ref a = image("no.png") for "b"'}.items():
+        (rollout,) = fill(Program.parse(f'request "a"\n{line}\n...\n'), Mixed(GOOD), machine)
+        assert rollout.outcome is Outcome.PROGRAM_FAILED
+        found[name] = rollout.service
+    assert found == {"dead": True, "mistake": False}
+
+
+def test_a_sketch_that_no_rollout_can_fill_is_refused_before_anything_is_spent(
+    machine: Machine, world: World
+) -> None:
+    sketch = Program.parse('request "a"\nlet a = search("x")\n' + "avoid ?\n" * 12 + 'prompt "b"\n')
+    with pytest.raises(AuthorError, match="12 statements of the sketch are to be filled"):
+        fill(sketch, Mixed(GOOD), machine)
+    assert world.search.calls == []
 
 
 def test_time_runs_out_while_a_tool_works(world: World) -> None:
@@ -337,3 +386,12 @@ def test_tokens_that_were_recorded_stay_as_they_are(machine: Machine) -> None:
     assert rollout.turns[0].emission.tokens is tokens
     assert (rollout.cost.tokens, rollout.cost.prompt_tokens) == (2, 3)
     assert rollout.to_dict()["turns"][0]["tokens"]["ids"] == (4, 5)
+
+
+def test_a_record_is_json_whatever_was_measured(machine: Machine) -> None:
+    tokens = Tokens((1,), (4, 5), (float("-inf"), -0.2), (float("nan"), -0.1))
+    (rollout,) = fill(SKETCH, Mixed(Emission(GOOD, tokens=tokens)), machine)
+    record = json.loads(json.dumps(rollout.to_dict(), allow_nan=False))
+    assert record["turns"][0]["tokens"]["log_probs"] == [None, -0.2]
+    assert record["turns"][0]["tokens"]["masked_log_probs"] == [None, -0.1]
+    assert (record["policy"], record["sampling"]["temperature"]) == ("mixed", 0.7)
