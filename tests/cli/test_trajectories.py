@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from servers import FaultyServer, Reply, Request, json_reply
 
 from genevolve.cli.app import OK, USAGE, WRONG_INPUT, run_command_line
 from genevolve.programs.program import Program
@@ -175,3 +176,28 @@ def test_mistakes_end_with_a_sentence(
     told = capsys.readouterr()
     assert "Traceback" not in told.err
     assert told.out + told.err
+
+
+def test_synth_asks_the_released_checkpoint_and_its_rollout_goes_there_and_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = f"<think>good</think><answer>{json.dumps(PAYLOAD)}</answer>"
+
+    def play(request: Request) -> Reply:
+        messages = request.json()["messages"]
+        text = CALL if len(messages) == 2 else answer
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        return json_reply({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]})
+
+    with FaultyServer() as server:
+        server.on("/v1/chat/completions", play)
+        policy = f"released:{server.url('/v1')}?timeout=20"
+        command = ["synth", "A tower.", "--policy", policy, "-o", "a.gprog", "--trajectories", "a.jsonl"]
+        assert run_command_line(command) == OK
+        assert server.count() == 2
+    assert "ref a = i1[1]" in (tmp_path / "a.gprog").read_text()
+    assert run_command_line(["trajectories", "export", "a.jsonl", "-o", "up.jsonl"]) == OK
+    assert run_command_line(["trajectories", "import", "up.jsonl", "-o", "back"]) == OK
+    capsys.readouterr()
+    again = (tmp_path / "back" / "a-1.gprog").read_text()
+    assert Program.parse(again) == Program.load(tmp_path / "a.gprog")
