@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Each makes the environment it needs in .venv.
-# Needed on the machine: Python 3.11 or newer (with venv), make, git.
+# Needed on the machine: Python 3.11 or newer (with venv), make, git. The test that opens reports in a browser wants
+# Chromium (apt-get install chromium) and is skipped where there is none.
 
 PYTHON ?= python3
 VENV := .venv

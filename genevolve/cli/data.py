@@ -213,7 +213,13 @@ def _stats(data: DataFolder, arguments: argparse.Namespace) -> int:
 def _export(data: DataFolder, arguments: argparse.Namespace) -> int:
     from genevolve.optimizer.data.export import export
 
-    counts = export(data, arguments.out, arguments.format)
+    environment = None
+    if arguments.format == "released":
+        from genevolve.interpreter.config import load_config
+        from genevolve.programs.session import open_environment
+
+        environment = open_environment(load_config())
+    counts = export(data, arguments.out, arguments.format, environment)
     if arguments.json:
         print_json({"folder": str(arguments.out), "format": arguments.format, "rows": counts})
     else:

@@ -2,7 +2,7 @@
 
 - `hf`: `data/SPLIT-00000.parquet` with a card; requests with their pictures inside, or trajectories with messages.
 - `upstream`: `SPLIT.json`, one array of `{id, prompt, messages, …}` a split, messages as role and content.
-- `released`: as `upstream`, the messages in the released model's own ReAct format (where that conversion is installed).
+- `released`: as `upstream`, the messages in the released model's own ReAct format.
 - `bench`: `bench.jsonl` and `images/`, which `genevolve bench genevolve-bench:FOLDER` reads.
 """
 
@@ -11,33 +11,37 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genevolve.grammar.errors import AuthorError, ConfigurationError, StorageError
 from genevolve.optimizer.data.folder import SPLIT_NAMES, DataFolder, read_rows, write_rows
 from genevolve.programs.batch.folder import replacing
 
+if TYPE_CHECKING:
+    from genevolve.grammar.types import Environment
+
 FORMATS = ("hf", "upstream", "released", "bench")
-RELEASED = "genevolve.programs.policies.released"
-"""The package that knows the released model's format; `to_messages(trajectory)` in it converts one."""
-Convert = Callable[[Mapping[str, Any]], list[dict[str, str]]]
+Convert = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""From a trajectory to `prompt`, `messages`, `gen_prompt` and `reference_images`.
+
+It raises `AuthorError` for a trajectory that has no place in the format.
+"""
 _TEXTS = ("id", "prompt", "track", "category", "difficulty", "eval_type")
 
 
-def export(data: DataFolder, out: Path, form: str) -> dict[str, int]:
+def export(data: DataFolder, out: Path, form: str, environment: Environment | None = None) -> dict[str, int]:
     """Write the splits; how many rows each has.
 
     Args:
         data: With splits.
         out: A new or empty folder.
         form: Of `FORMATS`.
+        environment: Whose tools and skills programs use; `released` needs it.
 
     Raises:
         AuthorError: The folder is not empty, there are no splits, or a picture is missing.
-        ConfigurationError: The conversion to the released format is not installed.
+        ConfigurationError: There is no such format, or `released` was given no environment.
         StorageError: It cannot be written.
     """
     if form not in FORMATS:
@@ -51,7 +55,11 @@ def export(data: DataFolder, out: Path, form: str) -> dict[str, int]:
             return _parquet(data, out)
         if form == "bench":
             return _bench(data, out)
-        return _messages(data, out, released_messages() if form == "released" else plain_messages)
+        if form == "upstream":
+            return _messages(data, out, plain_record)
+        if environment is None:
+            raise ConfigurationError("the released format needs to know the tools and skills")
+        return _messages(data, out, released_record(environment))
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror or error}") from error
 
@@ -61,16 +69,22 @@ def plain_messages(trajectory: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"role": m["role"], "content": m["text"]} for m in trajectory["rollout"]["messages"]]
 
 
-def released_messages() -> Convert:
-    """The conversion into the released model's format; raises `ConfigurationError` when it is not installed."""
-    if find_spec(RELEASED) is not None:
-        convert = getattr(import_module(RELEASED), "to_messages", None)
-        if callable(convert):
-            found: Convert = convert
-            return found
-    raise ConfigurationError(
-        f"the released model's format is not known here: {RELEASED} has no to_messages; upstream is another format"
-    )
+def plain_record(trajectory: Mapping[str, Any]) -> dict[str, Any]:
+    """A trajectory with its own messages."""
+    z = trajectory["z"]
+    return {
+        "prompt": trajectory["prompt"],
+        "messages": plain_messages(trajectory),
+        "gen_prompt": z["gen_prompt"],
+        "reference_images": z["reference_images"],
+    }
+
+
+def released_record(environment: Environment) -> Convert:
+    """The conversion into the released model's own ReAct messages."""
+    from genevolve.programs.policies.released.exported import export_rollout
+
+    return lambda trajectory: export_rollout(trajectory["rollout"], environment)
 
 
 # ---- rows --------------------------------------------------------------------------------------------
@@ -100,25 +114,22 @@ def _splits(data: DataFolder) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def _messages(data: DataFolder, out: Path, convert: Convert) -> dict[str, int]:
-    counts = {}
+    counts: dict[str, int] = {}
+    untold = 0
     for name, requests in _splits(data):
-        rows = [
-            {
-                "id": row["id"],
-                "prompt": row["prompt"],
-                "messages": convert(row),
-                "gen_prompt": row["z"]["gen_prompt"],
-                "reference_images": row["z"]["reference_images"],
-                "category": row.get("category", ""),
-                "difficulty": row.get("difficulty", ""),
-                "eval_type": row.get("eval_type", ""),
-            }
-            for row in split_trajectories(data, requests)
-        ]
+        rows: list[dict[str, Any]] = []
+        for row in split_trajectories(data, requests):
+            try:
+                record = convert(row)
+            except AuthorError:  # a program that says more than the format can
+                untold += 1
+                continue
+            groups = {k: row.get(k, "") for k in ("category", "difficulty", "eval_type")}
+            rows.append({"id": row["id"], **groups, **record})
         with replacing(out / f"{name}.json") as file:
             file.write(json.dumps(rows, ensure_ascii=True, indent=1).encode() + b"\n")
         counts[name] = len(rows)
-    return counts
+    return counts | ({"left out": untold} if untold else {})
 
 
 def _bench(data: DataFolder, out: Path) -> dict[str, int]:

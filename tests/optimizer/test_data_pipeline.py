@@ -158,6 +158,19 @@ def test_upstream_messages(made: Path, tmp_path: Path) -> None:
     assert rows[0]["gen_prompt"]
 
 
+def test_messages_of_the_released_model(made: Path, tmp_path: Path) -> None:
+    with DataFolder(made) as data:
+        with pytest.raises(ConfigurationError, match="tools and skills"):
+            export(data, tmp_path / "r", "released")
+        counts = export(data, tmp_path / "r", "released", open_environment(load_config()))
+        kept = data.require("filtered").rows
+    assert sum(counts.values()) == kept
+    assert "left out" not in counts
+    row = json.loads((tmp_path / "r" / "train.json").read_text())[0]
+    assert "<answer>" in row["messages"][-1]["content"]
+    assert [m["role"] for m in row["messages"][:3]] == ["system", "user", "assistant"]
+
+
 # ---- interruptions and failures ----------------------------------------------------------------------
 
 
