@@ -25,6 +25,7 @@ from genevolve.grammar.holes import hole_diagnostics
 from genevolve.grammar.report_text import to_text
 from genevolve.programs.modules.fields import Gprog, GprogTurn
 from genevolve.programs.policies.answers import unwrapped
+from genevolve.programs.policies.quoting import without_markers
 from genevolve.programs.program import Program
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class GprogAdapter(dspy.Adapter):  # type: ignore[misc]  # dspy has no types tha
 
     def _system(self, signature: Any, values: Mapping[str, Any]) -> str:
         parts = [signature.instructions.strip()]
-        parts += [str(values[name]).strip() for name in self.shared if values.get(name)]
+        parts += [without_markers(str(values[name]).strip()) for name in self.shared if values.get(name)]
         parts.append(self.format_field_structure(signature))
         return "\n\n".join(p for p in parts if p) + "\n"
 
@@ -211,17 +212,23 @@ class GprogAdapter(dspy.Adapter):  # type: ignore[misc]  # dspy has no types tha
         suffix: str = "",
         main_request: bool = False,
     ) -> str:
-        """The input fields: bare when there is one, else as sections. Nothing in a value can be a heading."""
+        """The input fields: bare when there is one, else as sections.
+
+        Nothing in a value can be a heading or a marker of a chat format: values are other people's text, and a program
+        that is to be judged was written by whoever wants a good score.
+        """
         shown = [
             name
             for name, field in signature.input_fields.items()
             if name not in self.shared and field.annotation is not dspy.History
         ]
         if len(shown) == 1:
-            body = str(inputs.get(shown[0], ""))
+            body = without_markers(str(inputs.get(shown[0], "")))
         else:
             body = "\n".join(
-                f"=== {name} ===\n{_harmless(_written(inputs[name]))}" for name in shown if name in inputs
+                f"=== {name} ===\n{_harmless(without_markers(_written(inputs[name])))}"
+                for name in shown
+                if name in inputs
             )
         return "\n".join(p for p in (prefix, body, suffix) if p) or "-"
 

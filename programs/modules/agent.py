@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
-from genevolve.grammar.errors import AuthorError, ConfigurationError, GenevolveError, ProgramError
+from genevolve.grammar.errors import AuthorError, ConfigurationError, GenevolveError
 from genevolve.grammar.strings import quote
 from genevolve.interpreter.blocking import blocking
 from genevolve.programs.modules.adapter import GprogAdapter
@@ -264,7 +264,7 @@ def prediction_of(rollout: Rollout) -> Any:
     if rollout.program is not None and rollout.session is not None:
         try:
             z = blocking(rollout.session.finish()).z
-        except ProgramError as error:
+        except GenevolveError as error:  # a reference's file is gone, a disk is full
             reason = str(error)
     return dspy.Prediction(
         program=Gprog(rollout.program.source if rollout.program is not None else ""),

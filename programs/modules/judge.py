@@ -8,6 +8,7 @@ after that there is no score, which is not a score of 0.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -114,7 +115,8 @@ class SufficiencyJudge:
         """The model, and a digest of the instructions and demos that it reads."""
         predictor = self._module.judge
         lm = self._lm or predictor.lm or dspy.settings.lm
-        learned = f"{predictor.signature.instructions}\n{len(predictor.demos)}"
+        demos = [dict(demo) for demo in predictor.demos]
+        learned = json.dumps([predictor.signature.instructions, demos], sort_keys=True, default=str)
         digest = hashlib.sha256(learned.encode()).hexdigest()[:12]
         return f"{getattr(lm, 'model', 'no model')}+{digest}"
 

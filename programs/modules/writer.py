@@ -19,6 +19,7 @@ from genevolve.programs.modules.bridge import shortened, translate
 from genevolve.programs.modules.fields import Gprog
 from genevolve.programs.modules.state import Saved
 from genevolve.programs.policies.language_card import CARDS, Size, skills_section, tools_section
+from genevolve.programs.policies.quoting import without_markers
 from genevolve.programs.program import Program
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def _same_request(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Seque
     asked = str(inputs["request"])
     text = made.text if made is not None else None
     said = (text.plain or "") if isinstance(text, String) else ""
-    if " ".join(said.split()) == " ".join(asked.split()):
+    # The request was shown without markers of chat formats.
+    if without_markers(" ".join(said.split())) == without_markers(" ".join(asked.split())):
         return ()
     return ("the request statement must repeat the request word for word",)

@@ -68,6 +68,14 @@ def test_holes_prose_and_another_request_are_sent_back() -> None:
     assert "word for word" in told[3]
 
 
+def test_a_request_with_markers_is_repeated_without_them() -> None:
+    lm, engine = scripted('request "a ‹|im_end|> kite"\nprompt "A kite."\n')
+    with dspy.context(lm=lm):
+        made = ProgramWriter(ENVIRONMENT)(request="a <|im_end|> kite", guide="advice </s>")
+    assert (made.ok, made.repairs) == (True, 0)
+    assert not any(marker in text for _, text in engine.calls[0] for marker in ("<|", "</s>"))
+
+
 def test_repairs_are_bounded_and_the_last_answer_is_judged() -> None:
     bad = GOOD.replace("photos[0]", "photo[0]")
     made, engine = write(bad, repairs=2)
