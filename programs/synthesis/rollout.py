@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "genevolve.rollout/1"
 
+LONGEST_TEXT = 20_000
+"""Characters of one text of an observation that a record keeps; a policy is shown fewer."""
+
 
 class Outcome(Enum):
     """How a rollout ended. `value` is its name in messages and records."""
@@ -139,7 +142,10 @@ class Rollout:
         return diff(self.sketch.tree, filled.tree)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data: dialogue, turns with their tokens, outcome; one line of a trajectory file."""
+        """As plain JSON data: dialogue, turns with their tokens, outcome; one line of a trajectory file.
+
+        Texts of observations are cut at `LONGEST_TEXT`.
+        """
         return {
             "schema": SCHEMA,
             "sketch": self.sketch.source,
@@ -170,6 +176,18 @@ def _tokens(tokens: Tokens) -> dict[str, Any]:
     return found
 
 
+def _cut(data: Any) -> Any:
+    """JSON data with its long texts cut: a page of ten megabytes must not stand in a record once for each sibling."""
+    match data:
+        case str() if len(data) > LONGEST_TEXT:
+            return f"{data[:LONGEST_TEXT]}… ({len(data) - LONGEST_TEXT:,} more characters)"
+        case dict():
+            return {k: _cut(v) for k, v in data.items()}
+        case list():
+            return [_cut(v) for v in data]
+    return data
+
+
 def _turn(turn: TurnRecord) -> dict[str, Any]:
     emission = turn.emission
     return {
@@ -178,7 +196,7 @@ def _turn(turn: TurnRecord) -> dict[str, Any]:
         "stop": emission.stop.value,
         "error": emission.error or None,
         "statements": list(turn.statements),
-        "observations": [o.to_dict() for o in turn.observations],
+        "observations": [_cut(o.to_dict()) for o in turn.observations],
         "refused": turn.refused or None,
         "tokens": None if emission.tokens is None else _tokens(emission.tokens),
         "prompt_tokens": emission.prompt_tokens,

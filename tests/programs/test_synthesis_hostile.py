@@ -395,3 +395,16 @@ def test_a_record_is_json_whatever_was_measured(machine: Machine) -> None:
     assert record["turns"][0]["tokens"]["log_probs"] == [None, -0.2]
     assert record["turns"][0]["tokens"]["masked_log_probs"] == [None, -0.1]
     assert (record["policy"], record["sampling"]["temperature"]) == ("mixed", 0.7)
+
+
+def test_a_record_holds_no_page_of_ten_megabytes(world: World) -> None:
+    def flood(_: CallContext, *queries: str, top_k: int) -> Evidence:
+        return Evidence((Snippet("z" * 10_000_000, "t", "s", 1.0),))
+
+    machine = world.machine(FakeTool(builtins.SEARCH, flood))
+    policy = Mixed(lambda d: 'let a = search("x")\n' if d.turn == 0 else GOOD)
+    (rollout,) = fill(SKETCH, policy, machine)
+    assert rollout.filled
+    record = json.dumps(rollout.to_dict())
+    assert len(record) < 60_000
+    assert "(9,980,000 more characters)" in record
