@@ -54,7 +54,8 @@ def write(folder: Path, log: Path, seed: int) -> None:
     chance = random.Random(seed)
     if seed % 3:  # so that a few experiences go in parts, as thousands do
         rollback.AT_ONCE, rollback.STAGED, pending.PART = 2, 3, 3
-    checkpoints.EVERY = 50  # the thread that moves the log is killed at its work as well
+    # The thread that moves the log, and makes its room, is killed at its work as well.
+    checkpoints.EVERY, checkpoints._FEW = 50, 1 + seed % 4
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def acknowledge(generation: int, changes: dict[str, int | None]) -> None:

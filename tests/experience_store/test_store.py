@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from experience_samples import ADVICE, PlainEmbedder, bundle, experience, vector_of
 
+from genevolve.experience_store import checkpoints
 from genevolve.experience_store import index as index_module
 from genevolve.experience_store import live as live_module
 from genevolve.experience_store import records as records_module
@@ -443,6 +446,33 @@ def test_a_large_store_is_searched_while_its_index_is_made(
         assert reader.search(made[480].request)[0].experience.id == made[480].id
         assert reader.stats().index == "ivf"
         assert reader.verify().problems == ()
+
+
+def test_the_log_has_its_room_and_is_moved_beside_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "EVERY", 60)
+    made = [experience(n) for n in range(40)]
+    log = tmp_path / "s" / "experiences.sqlite-wal"
+    with ExperienceStore.open(tmp_path / "s", embedder=PlainEmbedder()) as store:
+        for one in made[:6]:
+            store.add(one)
+        store._database._log.wait()
+        assert log.stat().st_size == checkpoints.ROOM
+        for one in made[6:]:
+            store.add(one)
+        store._database._log.wait()
+        assert log.stat().st_size == checkpoints.ROOM
+        shutil.copytree(tmp_path / "s", tmp_path / "cut")  # what a power failure would leave
+        (tmp_path / "cut" / "experiences.sqlite-shm").unlink()
+        with sqlite3.connect(
+            f"{(tmp_path / 's').as_uri()}/experiences.sqlite?mode=ro&immutable=1", uri=True
+        ) as file:
+            assert file.execute("SELECT count(*) FROM experiences").fetchone()[0] > 0  # without the log
+        file.close()
+    with ExperienceStore.open(tmp_path / "cut", embedder=PlainEmbedder()) as store:
+        assert store.ids() == tuple(e.id for e in made)
+        assert store.verify().problems == ()
 
 
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
