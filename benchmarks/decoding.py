@@ -32,7 +32,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from genevolve.grammar.constrain import next_statement
 from genevolve.grammar.formatter import format_statement
@@ -79,6 +81,7 @@ BUDGET = 1.15
 _ROWS = 24
 _TURN = 160
 _FREE = 64
+_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def sound(policy: LocalPolicy, spots: list[Place], statements: int, temperature:
             done += _judge_turn(row, _text(policy, out), out, constraint, counts, kinds)
         seed += _ROWS
         print(f"constrained: {done} statements, {dict(counts)}", flush=True)
-    free = _free(policy, engine, spots, statements, temperature)
+    free = _free(policy, spots, statements, temperature)
     return {
         "temperature": temperature,
         "places": len(spots),
@@ -210,16 +213,39 @@ def _judge_turn(
     return max(seen, 1 if bad else 0)
 
 
-def _free(
-    policy: LocalPolicy, engine: Engine, spots: list[Place], statements: int, temperature: float
-) -> dict[str, Any]:
+class FirstStatement:
+    """No constraint at all, but an end: where the first lines make a statement, or after some that made none."""
+
+    def __init__(self, policy: LocalPolicy) -> None:
+        self._policy = policy
+        self._ids: list[int] = []
+        self._everything = np.full((len(policy.tokenizer) + 31) // 32, -1, np.int32)
+        self.done = False
+
+    def mask(self) -> NDArray[np.int32]:
+        """All tokens."""
+        return self._everything
+
+    def forced(self) -> list[int]:
+        """None."""
+        return []
+
+    def advance(self, token: int) -> None:
+        """Take a token."""
+        self._ids.append(token)
+        text = str(self._policy.tokenizer.decode(self._ids))
+        lines = text.count("\n")
+        self.done = bool(lines) and (lines > _LINES or first_statement(text.rpartition("\n")[0]) is not None)
+
+
+def _free(policy: LocalPolicy, spots: list[Place], statements: int, temperature: float) -> dict[str, Any]:
+    engine = Engine(policy.backend, policy.format.ends, len(policy.tokenizer))
     counts: Counter[str] = Counter()
     limits = Limits(max_tokens=_FREE, temperature=temperature, top_p=1.0)
     for seed in range(0, statements, _ROWS):
         rows = [spots[(seed + i) % len(spots)] for i in range(min(_ROWS, statements - seed))]
-        for row, out in zip(
-            rows, engine.write([Turn(r.prompt, (seed, i)) for i, r in enumerate(rows)], limits), strict=True
-        ):
+        turns = [Turn(r.prompt, (seed, i), FirstStatement(policy)) for i, r in enumerate(rows)]
+        for row, out in zip(rows, engine.write(turns, limits), strict=True):
             statement = first_statement(_text(policy, out))
             counts["parse"] += statement is not None
             counts["check"] += statement is not None and row.reach.scope.extend(statement).ok
@@ -229,6 +255,7 @@ def _free(
         "parse": counts["parse"] / statements,
         "parse_and_check": counts["check"] / statements,
         "tokens_each_at_most": _FREE,
+        "lines_each_at_most": _LINES,
     }
 
 

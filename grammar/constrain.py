@@ -60,6 +60,7 @@ class Following:
         must_prompt: Whether the program lacks a prompt that nobody but this turn can write.
         prompt: The prompt statement, for a turn that has to come to an end; `NOTHING` when none may come.
         resume: What follows a text that stopped at a pause, None for one that is a whole statement.
+        paused_rest: At most how many bytes the shortest end of a statement has behind its pause.
     """
 
     node: Node
@@ -67,6 +68,7 @@ class Following:
     must_prompt: bool
     prompt: Node
     resume: Callable[[str], Node | None] = field(compare=False)
+    paused_rest: int = 0
 
     @cached_property
     def grammar(self) -> str:
@@ -76,15 +78,13 @@ class Following:
     @cached_property
     def reserve(self) -> int:
         """At most how many bytes bring the turn to an end from anywhere in this statement."""
-        after = 0
-        if self.must_prompt:
-            # The statement may bind a reference, which the prompt then has to mention.
-            after = len((self.prompt.shortest or "").encode()) + MAX_NAME + 3
-        return self.node.longest_rest + after + _PAUSED_REST
+        return self.reserve_in(self.node) + self.paused_rest
 
-
-_PAUSED_REST = 64
-"""What may still come after a pause, at most: the rest of one predicate."""
+    def reserve_in(self, node: Node) -> int:
+        """At most how many bytes bring the turn to an end from anywhere in a last piece of this statement."""
+        # The statement may bind a reference, which the prompt then has to mention.
+        after = len((self.prompt.shortest or "").encode()) + MAX_NAME + 3 if self.must_prompt else 0
+        return node.longest_rest + after
 
 
 def next_statement(
@@ -114,13 +114,21 @@ def next_statement(
     if statement is not None:
         sketch = Sketch(statement, options.values, options.requirements, options.places)
         node = _commented(sketch.node(), comments)
-        return Following(node, False, False, NOTHING, lambda text: _paused(sketch.after_pause, text))
+        rest = _PAUSED_REST + len(options.requirements.known.things) + sketch.paused_rest
+        return Following(node, False, False, NOTHING, lambda text: _paused(sketch.after_pause, text), rest)
     statements = options.statements()
     node = _commented(alt(statements), comments)
     must_prompt = not may_end and not scope.has_prompt and not options.later(Prompt)
     prompt = NOTHING if options.prompt is NOTHING else options.line(options.prompt)
     after = options.requirements.after_pause
-    return Following(node, options.is_whole(may_end), must_prompt, prompt, lambda text: _paused(after, text))
+    rest = _PAUSED_REST + len(options.requirements.known.things)
+    return Following(
+        node, options.is_whole(may_end), must_prompt, prompt, lambda text: _paused(after, text), rest
+    )
+
+
+_PAUSED_REST = 32
+"""A word, a number or a choice, and the brackets behind it."""
 
 
 def _paused(after: Callable[[str], Node | None], text: str) -> Node | None:

@@ -101,6 +101,11 @@ class Sketch:
         last = self._slots[-1]
         return any(isinstance(n, Text) for n in (*getattr(last, "items", ()), last))
 
+    @property
+    def paused_rest(self) -> int:
+        """At most how many bytes end the statement once the pause is behind it."""
+        return len(self._texts[-1].encode()) if self._pauses else 0
+
     def _interleaved(self, texts: list[str], slots: list[Node]) -> Node:
         pieces: list[Node] = []
         for number, text in enumerate(texts):

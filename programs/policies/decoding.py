@@ -114,7 +114,7 @@ class TurnConstraint:
             return list(self._tokens.eos_ids) if len(self._tokens.eos_ids) == 1 else []
         if self._cursor.in_text or not self._written:
             return []
-        spare = self._left - self._following.reserve - _SLACK
+        spare = self._left - self._reserve - _SLACK
         return list(self._matcher.compute_ff_tokens()[: max(0, spare)])
 
     def advance(self, token: int) -> None:
@@ -151,13 +151,15 @@ class TurnConstraint:
         self._before = 0
         self._cursor = Cursor()
         self._closing_cost: int | None = None
+        self._reserve = 0
         if self._following.node is NOTHING:
             self._over = True
         else:
-            self._begin(self._following.node, self._following.grammar)
+            self._begin(self._following.node, self._following.grammar, self._following.reserve)
 
-    def _begin(self, node: Node, grammar: str) -> None:
+    def _begin(self, node: Node, grammar: str, reserve: int) -> None:
         self._node = node
+        self._reserve = reserve
         self._matcher: llguidance.LLMatcher = self._tokens.matcher(grammar)
 
     def _segment_ends(self) -> None:
@@ -166,7 +168,7 @@ class TurnConstraint:
         rest = self._following.resume(text)
         if rest is not None:
             self._before = len(self._written)
-            self._begin(rest, write_grammar(rest))
+            self._begin(rest, write_grammar(rest), self._following.reserve_in(rest))
             return
         statement, _ = parse_statement(text)
         extension = self._scope.extend(statement) if statement is not None else None
@@ -224,7 +226,7 @@ class TurnConstraint:
     def _close_in_time(self) -> None:
         """Fill the queue when a text is as long as it may be, or the turn has to come to its end."""
         cursor = self._cursor
-        if self._left <= self._following.reserve + _SLACK:
+        if self._left <= self._reserve + _SLACK:
             self._end_in_time()
         elif cursor.in_text and cursor.length >= self._most():
             self._queue = self._tokens.encode(self._closing_of_text())
