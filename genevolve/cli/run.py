@@ -91,22 +91,22 @@ def execute(arguments: argparse.Namespace) -> int:
         record = config.runs.folder if config.runs.record else None
         if program.holes and arguments.policy is None:
             print("genevolve: this is a sketch; --policy SPEC has its holes filled", file=sys.stderr)
-        if arguments.policy is not None and program.holes:
-            from genevolve.cli.run_filled import run_filled
-
-            filled = run_filled(program, machine, arguments, config, values, record)
-            if isinstance(filled, int):
-                return filled
-            _deliver(filled, arguments)
-            return OK
         try:
-            run = machine.run_sync(
-                program.checked(machine.environment()),
-                values,
-                render=not arguments.no_render,
-                record=record,
-                listener=_progress if arguments.verbose else None,
-            )
+            if arguments.policy is not None and program.holes:
+                from genevolve.cli.run_filled import run_filled
+
+                filled = run_filled(program, machine, arguments, config, values, record)
+                if isinstance(filled, int):
+                    return filled
+                run = filled
+            else:
+                run = machine.run_sync(
+                    program.checked(machine.environment()),
+                    values,
+                    render=not arguments.no_render,
+                    record=record,
+                    listener=_progress if arguments.verbose else None,
+                )
         except RunError as error:
             if error.folder is not None:
                 print(printable(f"record of the failed run: {error.folder}"), file=sys.stderr)

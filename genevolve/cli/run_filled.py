@@ -31,11 +31,11 @@ def run_filled(
     Returns:
         The run, or the exit code when the sketch was not filled; the reason is printed then.
     """
-    from genevolve.programs.synthesis.showing import filled_text
+    from genevolve.programs.synthesis.showing import filled_text, unfilled_text
 
     (rollout,) = fill_with(policy_spec(arguments, config), program, machine, arguments, config, values, n=1)
     if not rollout.filled or rollout.session is None:
-        print(printable(f"genevolve: {rollout.outcome.value}: {rollout.reason}"), file=sys.stderr)
+        print(printable(f"genevolve: {unfilled_text(rollout)}"), file=sys.stderr)
         return exit_code([rollout])
     print(filled_text(rollout, color=wants_color(sys.stderr)), end="", file=sys.stderr)
     return blocking(rollout.session.finish(render=not arguments.no_render, record=record))

@@ -10,7 +10,8 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from genevolve.cli.output import print_exactly, print_json, printable, wants_col
 from genevolve.cli.progress import Progress
 from genevolve.cli.run import load_program, parse_values
 from genevolve.grammar.errors import AuthorError, ConfigurationError
+from genevolve.grammar.tree import Call, String
 
 if TYPE_CHECKING:
     from genevolve.interpreter.config import Config
@@ -118,6 +120,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.trajectories is not None:
         write_trajectories(arguments.trajectories, rollouts)
     files = _write(kept, arguments)
+    if files and (moved := moved_pictures(kept, files, folder)):
+        print(printable(f"note: the paths {', '.join(moved)} start from {folder}"), file=sys.stderr)
     if arguments.json:
         print_json(_data(rollouts, kept, files))
     else:
@@ -254,6 +258,27 @@ def write_trajectories(path: Path, rollouts: Sequence[Rollout]) -> None:
     replace_file(path, "".join(lines).encode())
 
 
+def moved_pictures(kept: Sequence[Rollout], files: Sequence[Path], folder: Path) -> list[str]:
+    """Paths of pictures that the written programs will look for somewhere else: beside themselves, not in `folder`."""
+    moved: set[str] = set()
+    for rollout, file in zip(kept, files, strict=True):
+        if rollout.program is not None and file.parent.resolve() != folder.resolve():
+            moved.update(p for p in _pictures(rollout.program.tree) if not Path(p).is_absolute())
+    return sorted(moved)
+
+
+def _pictures(node: object) -> Iterator[str]:
+    """What `image("…")` opens anywhere in a tree."""
+    if isinstance(node, tuple):
+        for part in node:
+            yield from _pictures(part)
+    elif is_dataclass(node):
+        if isinstance(node, Call) and node.name == "image":
+            texts = (a.value for a in node.arguments)
+            yield from (t.plain for t in texts if isinstance(t, String) and t.plain)
+        yield from _pictures(tuple(getattr(node, f.name) for f in fields(node)))
+
+
 def exit_code(rollouts: Sequence[Rollout]) -> int:
     """0 when something was filled; 1 when the author's own statements are wrong; 3 when a service failed.
 
@@ -295,13 +320,14 @@ def _show(
     rollouts: Sequence[Rollout], kept: Sequence[Rollout], files: Sequence[Path], *, to_output: bool
 ) -> None:
     """Programs go to the output when no file takes them, and all else to the error stream then."""
-    from genevolve.programs.synthesis.showing import filled_text
+    from genevolve.programs.synthesis.showing import filled_text, unfilled_text
 
     stream = sys.stderr if to_output else sys.stdout
     for rollout in rollouts:
-        if rollout.filled and len(rollouts) == 1:
-            continue
-        print(printable(f"seed {rollout.seed}: {rollout.outcome.value}: {rollout.reason}"), file=stream)
+        if not rollout.filled:
+            print(printable(f"seed {rollout.seed}: {unfilled_text(rollout)}"), file=stream)
+        elif len(rollouts) > 1:
+            print(printable(f"seed {rollout.seed}: {rollout.outcome.value}: {rollout.reason}"), file=stream)
     places: list[Path | None] = [*files] or [None] * len(kept)
     for rollout, file in zip(kept, places, strict=True):
         print(filled_text(rollout, color=wants_color(stream)), end="", file=stream)
@@ -313,6 +339,8 @@ def _show(
 
 
 def _data(rollouts: Sequence[Rollout], kept: Sequence[Rollout], files: Sequence[Path]) -> dict[str, Any]:
+    from genevolve.programs.synthesis.showing import last_refusal
+
     places = dict(zip((r.seed for r in kept), map(str, files), strict=False))
     chosen = {r.seed for r in kept}
     return {
@@ -321,6 +349,7 @@ def _data(rollouts: Sequence[Rollout], kept: Sequence[Rollout], files: Sequence[
                 "seed": r.seed,
                 "outcome": r.outcome.value,
                 "reason": r.reason,
+                "refused": None if r.filled else last_refusal(r) or None,
                 "kept": r.seed in chosen,
                 "file": places.get(r.seed),
                 "program": None if r.program is None else r.program.source,

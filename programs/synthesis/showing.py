@@ -35,6 +35,18 @@ def filled_text(rollout: Rollout, *, color: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def last_refusal(rollout: Rollout) -> str:
+    """Why the last turn that was refused was refused, as the policy was told; empty when none was."""
+    return next((turn.refused for turn in reversed(rollout.turns) if turn.refused), "")
+
+
+def unfilled_text(rollout: Rollout) -> str:
+    """How a rollout ended that has no program, and its last refusal below; safe for terminals, without a line break."""
+    lines = [f"{rollout.outcome.value}: {rollout.reason}"]
+    lines += (f"  {line}" for line in last_refusal(rollout).split("\n") if line)
+    return "\n".join(harmless(line) for line in lines)
+
+
 def _with_comments(lines: list[str], color: bool) -> list[str]:
     """Lines that came, each together with the comments above it."""
     found: list[str] = []

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from genevolve.cli.app import OK, SERVICE_FAILED, USAGE, WRONG_INPUT, run_command_line
 from genevolve.programs.program import Program
@@ -185,6 +186,36 @@ def test_a_sketch_that_is_not_filled_is_not_run(tmp_path: Path, capsys: pytest.C
     assert run_command_line(["run", "sketch.gprog", "--policy", "scripted:silent.jsonl"]) == SERVICE_FAILED
     assert "genevolve: garbage: no statement" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_was_refused_last_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    turn = json.dumps('let towers = image_search("a\\u{1b}tower", top_k: 9)\n')
+    (tmp_path / "wrong.jsonl").write_text(f"{turn}\n")
+    for command in ("synth", "run"):
+        assert (
+            run_command_line([command, "sketch.gprog", "--policy", "scripted:wrong.jsonl"]) == SERVICE_FAILED
+        )
+        told = capsys.readouterr().err
+        assert "garbage: no statement in 3 turns in a row\n  Nothing was written" in told
+    repeating = tmp_path / "repeating.jsonl"
+    repeating.write_text(f"{turn}\n" * 3)
+    assert run_command_line(["synth", "sketch.gprog", "--policy", f"scripted:{repeating}", "--json"]) == 3
+    (outcome,) = json.loads(capsys.readouterr().out)["rollouts"]
+    assert "the author wrote 'top_k: 2', and here stands 'top_k: 9'" in outcome["refused"]
+
+
+def test_paths_that_a_program_in_another_folder_looks_for_elsewhere_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "logo.png")
+    (tmp_path / "own.gprog").write_text('request "a"\nref logo = image("logo.png") for "b"\n...\n')
+    (tmp_path / "last.jsonl").write_text(json.dumps('prompt "Like {logo}."\n'))
+    command = ["synth", "own.gprog", "--policy", "scripted:last.jsonl"]
+    assert run_command_line([*command, "-o", "out/filled.gprog"]) == OK
+    assert "note: the paths logo.png start from" in capsys.readouterr().err
+    assert run_command_line([*command, "-o", "filled.gprog"]) == OK
+    assert capsys.readouterr().err == ""
+    assert run_command_line(["run", "filled.gprog", "--no-render"]) == OK
 
 
 def test_a_sketch_without_a_policy_is_told_who_fills_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,6 +192,13 @@ def test_quoting_twice_changes_nothing_more(text: str) -> None:
 
 
 def test_what_is_harmless_stays_as_it_is() -> None:
-    for text in ("count <= 3", "a < b", "one of ==, <, >", "a list [0] of things", "Ünïcödé 漢字 👩‍🚀", "x > 5 -> y"):
+    for text in (
+        "count <= 3",
+        "a < b",
+        "one of ==, <, >",
+        "a list [0] of things",
+        "Ünïcödé 漢字 👩‍🚀",
+        "x > 5 -> y",
+    ):
         assert one_line(text, 200) == text
     assert String(("a",), raw="").plain == "a"
