@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import signal
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -159,8 +160,17 @@ def is_local(renderer: str, judge: str | None) -> bool:
 
 
 def _begin() -> None:
-    """Ctrl-C is for the process that gives the work; this one ends when that one says so."""
+    """Ctrl-C is for the process that gives the work; this one ends with it, even when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    giver = parent_process()
+    if giver is not None:
+
+        def end_with() -> None:
+            giver.join()
+            os._exit(1)
+
+        # A worker holds both ends of its own queue: it would wait for work for ever.
+        threading.Thread(target=end_with, name="end", daemon=True).start()
 
 
 def _make(renderer_spec: str, judge_spec: str | None, piece: Piece) -> Done:

@@ -102,8 +102,13 @@ def test_a_killed_bench_loses_rows_in_flight_only_and_ends_the_same(
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    left = [Path("/proc") / pid for pid in workers.read_text().split()] if workers.exists() else []
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    while any(worker.exists() for worker in left):
+        assert time.monotonic() < deadline, "the workers outlive the process that gave them work"
+        time.sleep(0.01)
     kept = journal.read_bytes().count(b"\n")
     options = Options(batch=2)
     bench(small_world, "bare", out, resume=True, options=options)
