@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -157,13 +157,15 @@ def _without_secrets(data: Any) -> Any:
 
 def _replace(target: Path, data: bytes) -> None:
     """Write beside the file, then rename: readers see the old state or the new one."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
-    part = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
+            if target.exists():  # who may read it stays as it was
+                part.chmod(target.stat().st_mode & 0o777)
             out.write(data)
             out.flush()
             os.fsync(out.fileno())

@@ -18,9 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genevolve.grammar.errors import ConfigurationError
+from genevolve.grammar.errors import ConfigurationError, GenevolveError
 from genevolve.grammar.suggest import closest, did_you_mean, listed
 from genevolve.programs.policies.protocol import Policy
+from genevolve.programs.policies.quoting import one_line
 
 if TYPE_CHECKING:
     from genevolve.interpreter.config import Config
@@ -153,8 +154,11 @@ def _made(point: metadata.EntryPoint, argument: str) -> Policy:
         raise ConfigurationError(f"{origin} cannot be imported: {error}") from error
     try:
         made = make(argument)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{origin} cannot be made with {argument!r}: {error}") from error
+    except GenevolveError:
+        raise
+    except Exception as error:  # other people's code: whatever it lacks, somebody must be told what
+        told = one_line(str(error), 300) or type(error).__name__
+        raise ConfigurationError(f"{origin} cannot be made with {argument!r}: {told}") from error
     if not isinstance(made, Policy):
         raise ConfigurationError(
             f"{origin} is not a policy: it lacks some of name, version, act, release, close"

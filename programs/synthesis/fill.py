@@ -208,7 +208,8 @@ class _Loom:
         self._turn = 0
         asked = getattr(policy, "card", "full") if card == "auto" else card
         environment = machine.environment()
-        environment = replace(environment, max_calls=min(environment.max_calls, bounds.calls))
+        calls = [c for c in (environment.max_calls, machine.budget.calls, bounds.calls) if c is not None]
+        environment = replace(environment, max_calls=min(calls))
         seconds = [s for s in (machine.budget.seconds, bounds.seconds) if s is not None]
         budget = replace(
             machine.budget, calls=environment.max_calls, seconds=min(seconds) if seconds else None

@@ -14,6 +14,7 @@ from genevolve.grammar import builtins
 from genevolve.grammar.errors import AuthorError, ProgramError
 from genevolve.grammar.tree import Let, Prompt, StatementHole
 from genevolve.interpreter.blocking import blocking
+from genevolve.interpreter.budget import Budget
 from genevolve.interpreter.machine import Machine
 from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Role, Stop
 from genevolve.programs.policies.scripted import RecordedProgram, ScriptedPolicy
@@ -364,9 +365,20 @@ def test_calls_of_the_author_are_kept_back(machine: Machine, world: World) -> No
     turns = [f'let x{i} = image_search("{i}")\n' for i in range(3)]
     rollout = one(machine, sketch, [*turns, 'avoid "x"\n'], bounds=Bounds(calls=4))
     assert [bool(t.refused) for t in rollout.turns] == [False, False, True, False]
-    assert "No call is possible any more" in rollout.turns[2].refused
+    assert "one more than the 2 calls that a program may spend" in rollout.turns[2].refused
     assert rollout.outcome is Outcome.FILLED
     assert len(world.search.calls) == 2
+
+
+def test_a_machine_that_allows_fewer_calls_is_obeyed(world: World) -> None:
+    machine = world.machine(budget=Budget(calls=2))
+    searches = [f'let a{i} = search("{i}")\n' for i in range(3)]
+    rollout = one(machine, 'request "a"\n...\n', [*searches, 'prompt "b"\n'])
+    assert (rollout.outcome, rollout.cost.calls) == (Outcome.FILLED, 2)
+    assert "calls left: 2" in told(rollout, 0)
+    assert "one more than the 2 calls that a program may spend" in rollout.turns[2].refused
+    assert rollout.program is not None
+    blocking(machine.run(rollout.program.checked(machine.environment()), render=False))
 
 
 def test_the_calls_of_an_author_who_spends_too_much_are_an_error(machine: Machine) -> None:

@@ -95,6 +95,17 @@ def test_a_state_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         agent.save(tmp_path / "missing" / "agent.json")
 
 
+def test_who_may_read_a_state_stays_as_it_was(tmp_path: Path) -> None:
+    agent = learned(tmp_path)
+    file = agent.save(tmp_path / "agent.json")
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert file.stat().st_mode == plain.stat().st_mode
+    file.chmod(0o640)
+    agent.save(file)
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
 def test_pickles_are_neither_written_nor_read(tmp_path: Path) -> None:
     agent = learned(tmp_path)
     with pytest.raises(AuthorError, match="json"):

@@ -110,6 +110,8 @@ class Elsewhere:
     def __init__(self, argument: str) -> None:
         if argument == "bad":
             raise ValueError("no such thing")
+        if argument == "dead":
+            raise RuntimeError("no device\x1b[2J")
 
     def act(self, dialogues: Sequence[Dialogue], limits: Limits) -> list[Emission]:
         return []
@@ -148,6 +150,7 @@ def test_policies_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert policy_names()[-1] == "wrong"
     for spec, says in (
         ("mine:bad", "cannot be made with 'bad': no such thing"),
+        ("mine:dead", r"cannot be made with 'dead': no device\\u\{1b\}"),
         ("wrong", "is not a policy"),
         ("broken", "cannot be imported"),
         ("twice", "several packages"),
