@@ -257,7 +257,7 @@ def _row(number: int, results: Sequence[Result], benches: Sequence[Bench], thumb
         "skills": " ".join(first.skills),
     }
     attributes = " ".join(f'data-{k}="{escape(v)}"' for k, v in data.items())
-    pictures, large = _pictures(results, benches, thumbnails)
+    pictures = _pictures(results, benches, thumbnails)
     facts = " · ".join(escape(v) for v in (first.id, first.category, first.difficulty, *first.skills) if v)
     marks = _marks(benches)
     pills = "<br>".join(f"{m} {_pill(r)}".strip() for m, r in zip(marks, results, strict=False))
@@ -266,28 +266,26 @@ def _row(number: int, results: Sequence[Result], benches: Sequence[Bench], thumb
         f'<details class="row" {attributes}><summary><div class="pictures">{pictures}</div>'
         f'<div><div class="ask">{escape(_cut(first.request))}</div><div class="small wrap">{facts}</div></div>'
         f'<div class="pill">{pills}</div></summary>'
-        f'<div class="body"><div class="large">{large}</div>{details}</div></details>'
+        f'<div class="body">{details}</div></details>'
     )
 
 
-def _pictures(results: Sequence[Result], benches: Sequence[Bench], thumbnails: Thumbnails) -> tuple[str, str]:
-    """Small pictures for the line of a row, and the same with captions for its details."""
+def _pictures(results: Sequence[Result], benches: Sequence[Bench], thumbnails: Thumbnails) -> str:
+    """What was drawn, and the ground truth; small in the line of a row, large when it is open."""
     found: list[tuple[str, str]] = []
     for mark, result, bench in zip(_marks(benches), results, benches, strict=False):
         picture = next((r.picture for r in result.rollouts if r.picture), "")
         found.append((f"drawn {mark}".strip(), thumbnails.of(bench.folder, picture)))
     if results[0].truth:
         found.append(("ground truth", thumbnails.of(benches[0].truths, results[0].truth)))
-    small = "".join(_image(caption, uri) for caption, uri in found)
-    large = "".join(
+    return "".join(
         f"<figure>{_image(caption, uri)}<figcaption>{caption}</figcaption></figure>" for caption, uri in found
     )
-    return small, large
 
 
 def _image(caption: str, uri: str) -> str:
     if not uri:
-        return f'<span class="none">{caption}: none</span>'
+        return '<span class="none">none</span>'
     return f'<img alt="{caption}" loading="lazy" src="{uri}">'
 
 

@@ -43,9 +43,11 @@ text-align:center}
 .row[open] .ask{-webkit-line-clamp:unset}.ask,.why{overflow-wrap:anywhere}
 .small{font-size:.8rem;color:var(--dim)}.pill{font-variant-numeric:tabular-nums;font-weight:700;text-align:right}
 .bad{color:var(--bad)}.mid{color:var(--mid)}.good{color:var(--good)}
-.body{padding:4px 12px 12px}figure{margin:0}.large{display:flex;flex-wrap:wrap;gap:10px;margin:8px 0}
-.large img{width:min(224px,42vw);height:auto;border-radius:6px;background:var(--shade);display:block}
-figcaption{font-size:.8rem;color:var(--dim)}pre{background:var(--shade);padding:9px;border-radius:8px;overflow-x:auto;
+.body{padding:4px 12px 12px}figure{margin:0}figcaption{display:none;font-size:.8rem;color:var(--dim)}
+.row[open]>summary{grid-template-columns:1fr auto}.row[open] .pictures{grid-column:1/-1;flex-wrap:wrap;gap:10px}
+.row[open] figcaption{display:block}.row[open] .pictures img{width:min(224px,42vw);height:auto;max-width:none;
+max-height:none}
+pre{background:var(--shade);padding:9px;border-radius:8px;overflow-x:auto;
 white-space:pre-wrap;font-size:.8rem;margin:6px 0}
 @media (max-width:860px){.groups{columns:1}}
 @media (max-width:640px){main{padding:10px}.row>summary{grid-template-columns:1fr auto;gap:8px}
