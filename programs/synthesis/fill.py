@@ -216,7 +216,7 @@ class _Loom:
         )
         started = time.monotonic()
         self._redactor = machine.redactor
-        name = str(policy.name)
+        name = self._redactor.text(str(getattr(policy, "name", "")))
         self._roots: list[tuple[Task, Growth, Setting]] = []
         for task in tasks:
             parameters = dict(task.parameters)
