@@ -80,7 +80,8 @@ LIBRARY = ROOT / "programs" / "library"
 BUDGET = 1.15
 _ROWS = 24
 _TURN = 160
-_FREE = 64
+_FREE = 48
+_SHORT, _SHORT_PROMPT = 40, 256 + 120
 _LINES = 3
 
 
@@ -157,43 +158,66 @@ def _place(
 # ---- sound --------------------------------------------------------------------------------------------
 
 
-def sound(policy: LocalPolicy, spots: list[Place], statements: int, temperature: float) -> dict[str, Any]:
-    """How much of what is sampled parses and checks, with the constraint and without."""
-    info = token_info(policy)
-    engine = Engine(policy.backend, policy.format.ends, len(policy.tokenizer), decoding.masks)
-    counts: Counter[str] = Counter()
+def sound(
+    policy: LocalPolicy, environment: Environment, statements: int, temperature: float
+) -> dict[str, Any]:
+    """How much of what is sampled parses and checks, with the constraint and without.
+
+    At this temperature a small model hardly ever closes a text, so every text grows to its limit. A tenth of the
+    statements has the limits that policies have, the others shorter texts: more statements in the same time.
+    """
+    spots = places(policy, environment)
+    short = places(policy, replace(environment, max_prompt_chars=_SHORT_PROMPT))
+    counts: dict[str, Counter[str]] = {}
     kinds: Counter[str] = Counter()
-    done, seed = 0, 0
-    while done < statements:
-        rows = [spots[(seed + i) % len(spots)] for i in range(_ROWS)]
-        limits = Limits(max_tokens=_TURN, temperature=temperature, top_p=1.0)
-        constraints = [TurnConstraint(r.reach, info, max_tokens=_TURN) for r in rows]
-        turns = [Turn(r.prompt, (seed, i), c) for i, (r, c) in enumerate(zip(rows, constraints, strict=True))]
-        written = engine.write(turns, limits)
-        for row, out, constraint in zip(rows, written, constraints, strict=True):
-            done += _judge_turn(row, _text(policy, out), out, constraint, counts, kinds)
-        seed += _ROWS
-        print(f"constrained: {done} statements, {dict(counts)}", flush=True)
-    free = _free(policy, spots, statements, temperature)
+    usual = decoding.MAX_ARGUMENT, decoding.MAX_COMMENT
+    for name, where, limits, wanted in (
+        ("usual_texts", spots, usual, statements // 10),
+        ("short_texts", short, (_SHORT, _SHORT), statements - statements // 10),
+    ):
+        decoding.MAX_ARGUMENT, decoding.MAX_COMMENT = limits
+        counts[name] = _constrained(policy, where, wanted, temperature, kinds, name)
+    decoding.MAX_ARGUMENT, decoding.MAX_COMMENT = usual
+    total = sum(counts.values(), Counter())
     return {
         "temperature": temperature,
         "places": len(spots),
         "constrained": {
-            "statements": counts["statements"],
-            "parse_and_check": counts["good"] / counts["statements"],
-            "turns": counts["turns"],
-            "turns_ended": counts["ended"] / counts["turns"],
-            "turns_after_which_the_program_is_whole_or_waits": counts["whole"] / counts["turns"],
-            "caught_at_the_end_of_a_statement": counts["caught"],
+            "statements": total["statements"],
+            "parse_and_check": total["good"] / total["statements"],
+            "turns": total["turns"],
+            "turns_that_ended": total["ended"] / total["turns"],
+            "turns_after_which_the_program_is_whole_or_waits": total["whole"] / total["turns"],
+            "caught_at_the_end_of_a_statement": total["caught"],
             "kinds": dict(kinds.most_common()),
+            "by_limits": {name: dict(found) for name, found in counts.items()},
         },
-        "unconstrained": free,
+        "unconstrained": _free(policy, spots, statements // 4, temperature),
     }
+
+
+def _constrained(
+    policy: LocalPolicy, spots: list[Place], wanted: int, temperature: float, kinds: Counter[str], name: str
+) -> Counter[str]:
+    engine = Engine(policy.backend, policy.format.ends, len(policy.tokenizer), decoding.masks)
+    limits = Limits(max_tokens=_TURN, temperature=temperature, top_p=1.0)
+    counts: Counter[str] = Counter()
+    seed = 0
+    while counts["statements"] < wanted:
+        rows = [spots[(seed + i) % len(spots)] for i in range(_ROWS)]
+        constraints = [TurnConstraint(r.reach, token_info(policy), max_tokens=_TURN) for r in rows]
+        turns = [Turn(r.prompt, (seed, i), c) for i, (r, c) in enumerate(zip(rows, constraints, strict=True))]
+        for row, out, constraint in zip(rows, engine.write(turns, limits), constraints, strict=True):
+            counts["tokens"] += len(out.ids)
+            _judge_turn(row, _text(policy, out), out, constraint, counts, kinds)
+        seed += _ROWS
+        print(f"{name}: {dict(counts)}", flush=True)
+    return counts
 
 
 def _judge_turn(
     row: Place, text: str, out: Written, constraint: TurnConstraint, counts: Counter[str], kinds: Counter[str]
-) -> int:
+) -> None:
     counts["turns"] += 1
     counts["ended"] += out.stop.value == "end"
     counts["caught"] += constraint.failures
@@ -210,7 +234,6 @@ def _judge_turn(
     counts["statements"] += max(seen, 1 if bad else 0)
     waits = called or row.reach.statement is not None or bool(row.reach.follows)
     counts["whole"] += waits or not any(d.is_error for d in scope.finish())
-    return max(seen, 1 if bad else 0)
 
 
 class FirstStatement:
@@ -588,7 +611,7 @@ def main() -> None:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "tokens": lambda: tokens(policy),
         "cost": lambda: cost(policy, spots, 0.7, options.rounds),
-        "sound": lambda: sound(policy, spots, options.statements, options.temperature),
+        "sound": lambda: sound(policy, environment, options.statements, options.temperature),
     }
     for name, run in parts.items():
         if not options.part or name in options.part:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from genevolve.grammar.constrain_nodes import NOTHING, Alt, Lit, Node, alt, one_of, seq
+from genevolve.grammar.constrain_nodes import NOTHING, Alt, Lit, Node, Token, alt, one_of, seq
 from genevolve.grammar.constrain_numbers import int_between
 from genevolve.grammar.constrain_shapes import shapes
 from genevolve.grammar.constrain_text import Kind, Text, folded
@@ -27,7 +27,7 @@ from genevolve.grammar.types import Parameter, Signature, Type
 MAX_COUNT = 9_999
 """The largest number that a count is compared with."""
 
-_MAX_KNOWN_COUNT = 64
+_LEAST_TRIED, _MOST_TRIED = 20, 64
 _COUNT, _ATTRIBUTE, _RELATION = "count", "attribute", "relation"
 
 
@@ -83,18 +83,17 @@ class Requirements:
             right = alt((int_between(least, MAX_COUNT), names))
             yield self._compared(self.values.call(signature, fill=fill), operator, right)
             for thing in known:
-                numbers = self.counts(thing, operator)
-                if numbers:
-                    call = self.values.call(signature, fill=partial(_named, thing))
-                    yield self._compared(call, operator, one_of(numbers))
+                call = self.values.call(signature, fill=partial(_named, thing))
+                yield self._compared(call, operator, self.counts(thing, operator))
 
-    def counts(self, thing: str, operator: str) -> list[str]:
+    def counts(self, thing: str, operator: str) -> Node:
         """The numbers, and names of numbers, that a thing that was named before may be compared with."""
-        highest = min(self.known.highest + 3, _MAX_KNOWN_COUNT)
-        numbers = [str(n) for n in range(highest + 1) if _holds(self.known, thing, operator, "", n)]
+        tried = range(highest_tried(self.known) + 1)
+        numbers = [str(n) for n in tried if _holds(self.known, thing, operator, "", n)]
         names = self.values.names(Type.INT)
         words = [n.text for n in (names.items if isinstance(names, Alt) else (names,)) if isinstance(n, Lit)]
-        return numbers + [word for word in words if _holds(self.known, thing, operator, word, 0)]
+        named = one_of(word for word in words if _holds(self.known, thing, operator, word, 0))
+        return alt((Token(one_of(numbers), "INT"), named)) if numbers else named
 
     def _compared(self, call: Node, operator: str, right: Node) -> Node:
         if call is NOTHING or right is NOTHING:
@@ -133,6 +132,11 @@ class Requirements:
         if statement is None:
             return False
         return any(d.code == "GP513" for d in self.later.extend(statement).diagnostics)
+
+
+def highest_tried(known: Constraints) -> int:
+    """Up to which number a count of something that was named before is tried."""
+    return min(max(known.highest + 3, _LEAST_TRIED), _MOST_TRIED)
 
 
 class _Filler:

@@ -13,7 +13,7 @@ from genevolve.grammar.binding import bind
 from genevolve.grammar.builtins import RENDER_SETTINGS
 from genevolve.grammar.constrain_nodes import NOTHING, Lit, Node, alt, one_of, seq
 from genevolve.grammar.constrain_numbers import int_between
-from genevolve.grammar.constrain_require import LEARNED, MAX_COUNT, Requirements
+from genevolve.grammar.constrain_require import LEARNED, MAX_COUNT, Requirements, highest_tried
 from genevolve.grammar.constrain_text import Kind, Text, folded
 from genevolve.grammar.constrain_values import Values
 from genevolve.grammar.formatter import format_statement
@@ -42,7 +42,6 @@ from genevolve.grammar.tree import (
 from genevolve.grammar.types import Parameter, Signature, Type
 
 _SETTINGS = {p.name: p for p in RENDER_SETTINGS}
-_MAX_TRIED = 64
 _UNFILLED = "GP513"
 
 
@@ -125,7 +124,7 @@ class Sketch:
             return seq((Text(kind), Lit(tail)))
         slot = self._slots[-1]
         if isinstance(self.statement, Require) and isinstance(self.statement.predicate, Comparison):
-            highest = min(self.requirements.known.highest + 3, _MAX_TRIED)
+            highest = highest_tried(self.requirements.known)
             good = [n for n in range(highest + 1) if not self._clashes(f"{text}{n}{tail}")]
             slot = one_of(map(str, good)) if len(good) <= highest else self._any_count()
         else:

@@ -23,7 +23,7 @@ _OPENED = re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*"')
 _TRIPLE_END = re.compile(r'\n"""')
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INSERTED = re.compile(r"\{\{|\}\}|\{[A-Za-z_0-9]*\}")
-_UNIT = re.compile(r"\\.|\{\{|\}\}|\{[A-Za-z_0-9]*\}")
+_PIECE = re.compile(r"\\.|\{\{|\}\}|\{[A-Za-z_0-9]*\}|.", re.DOTALL)
 _UNITS = re.compile(r"(?:\\.|\{\{|\}\}|\{[A-Za-z_0-9]*\}|[^\\{}])*", re.DOTALL)
 
 
@@ -96,7 +96,10 @@ class Text(Node):
         kind = self.kind
         for name in self._missing(body + rest):
             rest += self._sound(body + rest, (f"{{{name}}}", f".{{{name}}}"))
-        rest += "x" * (kind.least - len(_UNIT.sub("x", body + rest)))
+        units = _PIECE.findall(body + rest)
+        rest += "x" * max(
+            kind.least - len(units), kind.least > 1 and bool(units) and units[-1] in (" ", "\\n")
+        )
         while folded(body + rest) in kind.without:
             rest += "x"
         if not kind.triple:
@@ -146,6 +149,15 @@ class Text(Node):
                     return choice
         return choices[0]
 
+    def _count(self) -> str:
+        """How often characters come between the first and, where there is a least number, the last."""
+        kind = self.kind
+        ends = 2 if kind.least > 1 else 1
+        least = kind.least - ends
+        if kind.most is None:
+            return "*" if not least else f"{{{least},}}"
+        return f"{{{least},{max(least, kind.most - ends)}}}"
+
     def regex(self, define: Callable[[str], str]) -> str:
         """The body of the token in llguidance's dialect; `define` names a part, so that it is compiled once."""
         kind = self.kind
@@ -158,10 +170,10 @@ class Text(Node):
             more, opening, closing = f'({unit} | /"/ {unit})*', r'/"""\n/', r'/\n"""/'
         else:
             unit = define(" | ".join((plain, r"/\\[\"\\n]/", *braces)))
-            count = "*" if kind.most is None else f"{{0,{max(0, kind.most - kind.least)}}}"
-            more, opening, closing = f"{unit}{count}", "" if kind.opened else '/"/', '/"/'
-        least = f"{first}{{{kind.least}}}" if kind.least > 1 else first
-        pieces = [f"({opening} {least} {more} {closing})"]
+            more, opening, closing = unit + self._count(), "" if kind.opened else '/"/', '/"/'
+            if kind.least > 1:  # blanks at the ends do not count, so there are none
+                more = f"{more} {first}"
+        pieces = [f"({opening} {first} {more} {closing})"]
         if kind.without:
             forms = "|".join(map(_forms, kind.without))
             pieces.append(f'~/{"" if kind.opened else chr(34)}({forms})"/')
