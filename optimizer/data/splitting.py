@@ -7,6 +7,7 @@ Afterwards the splits are compared with each other once more, and the report tel
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -55,15 +56,7 @@ def make(
     Raises:
         AuthorError: There are no requests, the shares are wrong, or one group is larger than the training split.
     """
-    import json
-
-    wanted = dict(SHARES if shares is None else shares)
-    if (
-        set(wanted) - set(SPLIT_NAMES)
-        or any(v < 0 for v in wanted.values())
-        or abs(sum(wanted.values()) - 1) > 1e-6
-    ):
-        raise AuthorError(f"the shares of {', '.join(SPLIT_NAMES)} add up to 1")
+    wanted = _checked_shares(shares)
     source = "truths" if data.info("truths") is not None else "requests"
     rows = list(data.rows(source))
     if not rows:
@@ -90,6 +83,14 @@ def make(
     settings = {"shares": wanted, "seed": seed, "threshold": threshold, "together": list(together)}
     rows_of_all = (row for part in parts.values() for row in part)
     return data.write(STAGE, rows_of_all, settings=settings, inputs=(source,), yields=sizes)
+
+
+def _checked_shares(shares: Mapping[str, float] | None) -> dict[str, float]:
+    wanted = dict(SHARES if shares is None else shares)
+    unknown = set(wanted) - set(SPLIT_NAMES)
+    if unknown or any(v < 0 for v in wanted.values()) or abs(sum(wanted.values()) - 1) > 1e-6:
+        raise AuthorError(f"the shares of {', '.join(SPLIT_NAMES)} add up to 1")
+    return wanted
 
 
 def grouped(rows: Sequence[Mapping[str, Any]], threshold: float, together: Sequence[str]) -> list[list[int]]:
@@ -164,8 +165,6 @@ def _keys(row: Mapping[str, Any], together: Sequence[str]) -> Iterator[tuple[str
 
 def read_report(folder: Path) -> dict[str, Any] | None:
     """The report of the splits; None when they were not made. Raises `AuthorError` for a damaged one."""
-    import json
-
     path = folder / "splits" / "report.json"
     try:
         found = json.loads(path.read_bytes())

@@ -7,7 +7,7 @@ stage needs no machine to judge it, and training needs nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genevolve.grammar.errors import AuthorError, ProgramError, ServiceError
@@ -21,6 +21,7 @@ from genevolve.programs.synthesis.rollout import Bounds, Outcome, Rollout
 
 if TYPE_CHECKING:
     from genevolve.interpreter.machine import Machine
+    from genevolve.programs.batch.journal import Journal
     from genevolve.programs.policies.protocol import Policy
 
 STAGE = "trajectories"
@@ -59,19 +60,11 @@ def make(
     """
     requests = list(data.rows("requests"))
     limits = bounds or Bounds()
-    settings = {
-        "policy": {"name": policy.name, "version": policy.version},
-        "rollouts": rollouts,
-        "seed": seed,
-        "bounds": {"turns": limits.turns, "calls": limits.calls, "tokens": limits.tokens},
-        "sampling": {"temperature": limits.turn.temperature, "top_p": limits.turn.top_p},
-    }
+    settings = _settings(policy, rollouts, seed, limits)
     if not restart and (same := data.current(STAGE, settings, ("requests",))) is not None:
         return same
     with data.under_way(STAGE, len(requests), settings, ("requests",), restart=restart) as journal:
-        left = [i for i in range(len(requests)) if journal.state(i) != "done"]
-        for start in range(0, len(left), batch):
-            chosen = left[start : start + batch]
+        for chosen in _batches(journal, batch):
             seeds = tuple(range(seed, seed + rollouts))
             tasks = [Task(Program.parse(as_sketch(requests[i]["prompt"])), seeds) for i in chosen]
             for index, found in zip(chosen, fill_many(tasks, policy, machine, bounds=limits), strict=True):
@@ -87,6 +80,23 @@ def make(
     info = data.write(STAGE, rows, settings=settings, inputs=("requests",), yields=_yields(rows))
     data.forget_journal(STAGE)
     return info
+
+
+def _settings(policy: Policy, rollouts: int, seed: int, bounds: Bounds) -> dict[str, Any]:
+    return {
+        "policy": {"name": policy.name, "version": policy.version},
+        "rollouts": rollouts,
+        "seed": seed,
+        "bounds": {"turns": bounds.turns, "calls": bounds.calls, "tokens": bounds.tokens},
+        "sampling": {"temperature": bounds.turn.temperature, "top_p": bounds.turn.top_p},
+    }
+
+
+def _batches(journal: Journal, size: int) -> Iterator[list[int]]:
+    """Places of the requests that are not done, so many at a time."""
+    left = [i for i in range(journal.count) if journal.state(i) != "done"]
+    for start in range(0, len(left), size):
+        yield left[start : start + size]
 
 
 def _record(request: Mapping[str, Any], rollouts: Sequence[Rollout]) -> dict[str, Any]:
