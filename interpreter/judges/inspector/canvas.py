@@ -30,6 +30,7 @@ _LEAST, _MOST = 256, 800
 _LONGEST = 4.0
 _RING = 5
 _AROUND = 90
+_FEW_PIXELS = 12
 _SAMPLES = 360
 _FEW = 60
 _FINALISTS = 24
@@ -308,15 +309,20 @@ def _dark_parts(pixels: Floats, apart: Bits, light: str, near: float) -> Bits:
     far = largest(np.abs(pixels - np.array(black, np.float32)))
     blacks = apart & (far < 7)
     greys = apart & (largest(np.abs(pixels - np.array(second_tone(black), np.float32))) < 6)
-    # The core of a shadow may have that very grey: it lies flat, and no black is on both sides of it.
-    flanked = ndimage.binary_closing(blacks, np.ones((1, 9)))
-    flanked |= ndimage.binary_closing(blacks, np.ones((9, 1)))
-    upright = ndimage.binary_opening(blacks | greys, np.ones((6, 1)))
-    upright &= ~ndimage.binary_opening(greys, np.ones((1, 7)))
-    # Highlights on black metal lie in bands between darker ones.
-    banded = ndimage.binary_closing(apart & (far < near), structure=np.ones((11, 1)))
-    solid: Bits = blacks | (greys & (flanked | upright)) | (banded & apart)
-    return solid
+    found: Bits = blacks
+    if greys.sum() > _FEW_PIXELS:
+        # The core of a shadow may have that very grey: it lies flat, and no black is on both sides of it.
+        flanked = ndimage.binary_closing(blacks, np.ones((1, 9)))
+        flanked |= ndimage.binary_closing(blacks, np.ones((9, 1)))
+        upright = ndimage.binary_opening(blacks | greys, np.ones((6, 1)))
+        upright &= ~ndimage.binary_opening(greys, np.ones((1, 7)))
+        found = found | (greys & (flanked | upright))
+    deep = apart & (far < near)
+    if (deep & ~blacks).sum() > _FEW_PIXELS:
+        # Highlights on black metal lie in bands between darker ones.
+        banded = ndimage.binary_closing(deep, structure=np.ones((11, 1)))
+        found = found | (banded & apart)
+    return found
 
 
 def _filled(apart: Bits, shadow: Floats) -> Bits:
