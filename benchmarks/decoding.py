@@ -590,6 +590,18 @@ def _inserted(part: Interpolation, order: list[str]) -> str:
     return ordinal_phrase(order.index(part.name) + 1) if part.name in order else f"{{{part.name}}}"
 
 
+def speed(found: dict[str, Any]) -> dict[str, float]:
+    """Statements a second at the measured time per token, each way of writing at its own cost."""
+    if "tokens" not in found or "cost" not in found:
+        return {}
+    middle, per = found["cost"]["medians"], found["tokens"]["statements_per_thousand_tokens"]
+    free = middle["free_cpu_ms_per_token"]
+    return {
+        "gprog_constrained": per["gprog"] / (free * middle["cpu_ratio"]),
+        "react_json_unconstrained": per["react_json"] / free,
+    }
+
+
 # ---- all ----------------------------------------------------------------------------------------------
 
 
@@ -616,6 +628,7 @@ def main() -> None:
     for name, run in parts.items():
         if not options.part or name in options.part:
             found[name] = run()
+            found["speed"] = speed(found)
             found["machine"] = {
                 "python": platform.python_version(),
                 "torch": torch.__version__,

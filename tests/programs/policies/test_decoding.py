@@ -120,7 +120,7 @@ def test_whatever_is_drawn_is_right_and_ends_in_time(
     info: TokenInfo, lines: tuple[str, ...], choose: Chooser
 ) -> None:
     scope = after(lines)
-    for seed in range(8):
+    for seed in range(5):
         most = (60, 200, 500, 900)[seed % 4]
         may_call = seed % 2 == 0
         turn = TurnConstraint(Reach(scope, images={"towers": 2}, may_call=may_call), info, max_tokens=most)
@@ -138,7 +138,7 @@ def test_whatever_is_drawn_is_right_and_ends_in_time(
 def test_a_turn_ends_with_its_first_call(info: TokenInfo) -> None:
     scope = after(LONG)
     called = 0
-    for seed in range(12):
+    for seed in range(8):
         text, _ = write(TurnConstraint(Reach(scope), info, max_tokens=500), info, seed, anything)
         spent, found = scope.calls_spent, statements(text) if text else ()
         current = scope
@@ -375,7 +375,7 @@ def test_tokenizers_of_sentencepiece_write_programs_too() -> None:
     assert info.texts[1] == info.texts[2] == b""
     assert b" for" in info.texts
     scope = after(LONG)
-    for seed in range(6):
+    for seed in range(4):
         turn = TurnConstraint(Reach(scope, images={"towers": 2}, may_call=False), info, max_tokens=300)
         text, count = write(turn, info, seed)
         assert count <= 300
