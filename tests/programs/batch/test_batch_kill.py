@@ -19,6 +19,15 @@ ROWS = 1000
 CHILD = Path(__file__).with_name("kill_me.py")
 
 
+def _wait_for_work(log: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the first row is begun: on a busy machine that takes longer than any fixed pause."""
+    patience = time.monotonic() + 20
+    while (
+        time.monotonic() < patience and process.poll() is None and not (log.exists() and log.stat().st_size)
+    ):
+        time.sleep(0.002)
+
+
 @pytest.mark.slow
 def test_kill_at_random_moments(tmp_path: Path) -> None:
     rows, out = write_rows(tmp_path / "rows.jsonl", simple_rows(ROWS)), tmp_path / "out"
@@ -31,7 +40,8 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
         assert process.stdout is not None
         if turn % 7:
             assert process.stdout.readline() == b"ready\n"
-            time.sleep(rng.uniform(0.0, 0.25))
+            _wait_for_work(log, process)
+            time.sleep(rng.uniform(0.0, 0.2))
         else:  # while it starts, too
             time.sleep(rng.uniform(0.2, 0.8))
         ended = process.poll() is not None
