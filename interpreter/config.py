@@ -59,7 +59,9 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "render.timeout": Setting("seconds", "seconds that a remote picture may take", least=0.001),
         "render.retries": Setting("int", "how often a remote picture that failed is tried again"),
         "render.comfyui": Setting("comfyui", "the workflow of the comfyui renderer and its named inputs"),
-        "policy.policy": Setting("model", 'who fills holes: "smollm2", "local:<model>", "endpoint:<model>", …'),
+        "policy.policy": Setting(
+            "model", 'who fills holes: "smollm2", "local:<model>", "endpoint:<model>", …'
+        ),
         "judge.judge": Setting(
             "model", 'who judges pictures: "inspector", "kscore:<model>", "wise:<model>", …'
         ),
