@@ -40,7 +40,7 @@ from genevolve.optimizer.evaluation.runner import Options
 from genevolve.optimizer.evaluation.suites import Suite, open_suite
 
 RESULTS = Path(__file__).parent / "results" / "studio_orderings.json"
-SHORTCUTS = ("constant", "template", "everything", "bare", "blind_unguided")
+SHORTCUTS = ("constant", "template", "everything", "bare", "blind_unguided", "blind_oracle")
 BASELINES = ("constant", "template", "everything", "bare")
 
 
