@@ -108,7 +108,9 @@ def _trajectories(data: DataFolder, arguments: argparse.Namespace) -> int:
     )
     policy = open_contestant(policy_spec(arguments, config), config)
     try:
-        with open_machine(config) as machine, _progress() as tell:
+        # A folder of its own: programs must not open the ground truths that lie beside the call.
+        programs = data.path / "programs"
+        with open_machine(config, program_folder=programs) as machine, _progress() as tell:
             info = trajectories.make(
                 data,
                 policy,

@@ -19,10 +19,13 @@ from genevolve.interpreter.judges import needs
 from genevolve.interpreter.judges.protocol import Case, Verdict
 from genevolve.interpreter.values import Evidence, ImageHandle, Images, Value
 
-VERSION = "sufficiency-rules-1"
+VERSION = "sufficiency-rules-2"
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SPARE_SKILLS = 1
 _MOST_REQUIREMENTS = 16
+_MOST_WORDS = 400
+_COPIED = 25
+"""Words in a row, as they stand in what was found, that are a copied passage."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -56,7 +59,7 @@ class SufficiencyJudge:
         found = _Findings()
         if not view.prompt_words:
             return Verdict(0.0, {"sufficiency": 0.0}, {}, "The prompt says nothing.", judge=label)
-        for rule in (_grounded, _references, _skills, _constraints, _contradictions):
+        for rule in (_grounded, _references, _skills, _constraints, _contradictions, _padding):
             rule(view, found)
         shares = found.shares.values()
         mean = sum(shares) / len(found.shares) if found.shares else 1.0
@@ -93,6 +96,10 @@ class _View:
     def known(self) -> str:
         """The request and all observations, folded."""
         return "\n".join([self.request.casefold(), *self.texts.values()])
+
+    @cached_property
+    def known_words(self) -> frozenset[str]:
+        return needs.content_words(self.known)
 
     @cached_property
     def lets(self) -> Mapping[str, Expression]:
@@ -192,7 +199,7 @@ def _skills(view: _View, found: _Findings) -> None:
 
 def _constraints(view: _View, found: _Findings) -> None:
     """Texts and numbers that were asked for can be checked, and every requirement is one that the prompt states."""
-    stated = {str(c): c for c in view.z.constraints if _stated(c, view)}
+    stated = {str(c): c for c in view.z.constraints if _stated(c, view) and _wanted(c, view)}
     texts = {c.arguments.get("value") for c in stated.values() if c.kind == "text"}
     demands = [t in texts for t in needs.wanted_texts(view.request)]
     # A skill that the wording only touches upon, and the program leaves aside, asks for no requirement.
@@ -210,8 +217,22 @@ def _constraints(view: _View, found: _Findings) -> None:
     if not demands:
         demands = [bool(stated)]
     found.add("constraints", sum(demands), len(demands), "something that was asked for is not required")
+    idle = [str(c) for c in view.z.constraints if not _wanted(c, view)]
+    if idle:
+        found.faults.append(f"something is required that nobody asked for: {idle[0]}")
     if len(view.z.constraints) > _MOST_REQUIREMENTS:
         found.faults.append(f"more than {_MOST_REQUIREMENTS} requirements")
+
+
+def _padding(view: _View, found: _Findings) -> None:
+    """What a prompt says must be said: whole passages of what was found are not, nor is a pile of words."""
+    words = view.prompt.casefold().split()
+    if len(words) > _MOST_WORDS:
+        found.faults.append(f"the prompt has more than {_MOST_WORDS} words")
+    told = "\n".join(f" {' '.join(text.split())} " for text in view.texts.values())
+    runs = (f" {' '.join(words[i : i + _COPIED])} " for i in range(min(len(words), 2000) - _COPIED + 1))
+    if any(run in told for run in runs):
+        found.faults.append("the prompt copies whole passages of what was found")
 
 
 def _contradictions(view: _View, found: _Findings) -> None:
@@ -262,6 +283,14 @@ def _stated(constraint: Constraint, view: _View) -> bool:
             return isinstance(ordinal, int) and 1 <= ordinal <= len(view.z.reference_images)
         case _:
             return True
+
+
+def _wanted(constraint: Constraint, view: _View) -> bool:
+    """Whether a requirement is about something that the request or an observation speaks of."""
+    arguments = constraint.arguments
+    subjects = [arguments.get(k) for k in ("what", "a", "b")]
+    words = needs.content_words(" ".join(s for s in subjects if isinstance(s, str)))
+    return not words or "picture" in words or bool(words & view.known_words)
 
 
 def _said(phrase: object, view: _View) -> bool:

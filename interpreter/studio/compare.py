@@ -31,7 +31,10 @@ def met(constraint: Constraint, truth: Scene, drawn: Scene) -> bool:
         return _related(str(arguments["a"]), str(arguments["relation"]), str(arguments["b"]), drawn)
     if constraint.kind == "resembles":
         looks = {t.look for t in truth.things if t.look is not None}
-        return any(t.look in looks and t.merged_into is None for t in drawn.things if t.look is not None)
+        nouns = {t.noun for t in truth.things if t.look is not None}
+        found = [t for t in drawn.things if t.noun in nouns]
+        # All of them: several guesses do not make one answer.
+        return bool(found) and all(t.look in looks and t.merged_into is None for t in found)
     raise ValueError(f"a constraint of kind {constraint.kind!r} cannot be compared")
 
 
@@ -90,8 +93,10 @@ def compare(truth: Scene, drawn: Scene, constraints: Sequence[Constraint]) -> di
 def _text(texts: Sequence[Constraint], truth: Scene, drawn: Scene) -> float | None:
     if not texts:
         return None
-    extra = len(drawn.letterings) > len(truth.letterings)
-    return _half(_share(texts, truth, drawn) - (0.5 if extra else 0.0))
+    extra = len(drawn.letterings) - len(truth.letterings)
+    if extra > len(texts):  # a list of guesses
+        return 0.0
+    return _half(_share(texts, truth, drawn) - (0.5 if extra > 0 else 0.0))
 
 
 def _share(constraints: Sequence[Constraint], truth: Scene, drawn: Scene) -> float:

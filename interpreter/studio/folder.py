@@ -32,6 +32,7 @@ from genevolve.interpreter.studio.splits import DEFAULT_SIZES, SPLITS
 from genevolve.interpreter.studio.world import World, make_world
 
 SCHEMA = "genevolve.studio-folder/1"
+MOST_REQUESTS = 100_000
 _IDENTITY = "studio.json"
 _LOCK = ".lock"
 _EAGER = ("heldout", "heldout_combos")
@@ -52,6 +53,8 @@ class Recipe:
             raise AuthorError(f"there is no split {sorted(unknown)[0]!r}")
         if any(size < 0 for size in self.sizes.values()):
             raise AuthorError("a split has no fewer than 0 requests")
+        if any(size > MOST_REQUESTS for size in self.sizes.values()):
+            raise AuthorError(f"a split has at most {MOST_REQUESTS:,} requests")
 
 
 @dataclass(frozen=True)
@@ -202,8 +205,16 @@ def _check(folder: Path, recipe: Recipe) -> None:
     except (OSError, ValueError):
         raise AuthorError(f"{folder} is not empty, and what is there is no studio world") from None
     wanted = _identity(recipe)
+    if link := next((p for p in _places(folder) if p.is_symlink()), None):
+        raise AuthorError(f"{link} is a link; a world is written into folders of its own alone")
     if not isinstance(found, dict) or {k: found.get(k) for k in wanted} != wanted:
         raise AuthorError(f"{folder} holds a studio world of another seed or size; choose another folder")
+
+
+def _places(folder: Path) -> tuple[Path, ...]:
+    """The folders of a world."""
+    library = folder / "library"
+    return library, library / "pages", library / "pictures", folder / "requests", folder / "ground_truth"
 
 
 def _drawn(scene: Scene, caption: str = "", title: str = "") -> bytes:

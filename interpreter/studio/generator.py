@@ -26,7 +26,7 @@ from genevolve.interpreter.values import ImageHandle
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = "1"
+VERSION = "2"
 SIDE = 384
 """The generator's own resolution: its pictures are at most this many pixels a side."""
 

@@ -28,6 +28,7 @@ from genevolve.interpreter.studio.pictures import Picture, decoy_picture, entity
 SCHEMA = "genevolve.studio/1"
 GROUP = len(KINDS)
 LEAST_ENTITIES = 4 * GROUP
+MOST_ENTITIES = 8_000
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,12 @@ def seeded(seed: int, *what: str) -> random.Random:
 def make_world(seed: int, entities: int = 400) -> World:
     """At least so many entities, in whole groups of eight, besides their near-duplicates.
 
-    Raises `AuthorError` when there would be fewer groups than splits.
+    Raises `AuthorError` when there would be fewer groups than splits, or more entities than fit.
     """
     if entities < LEAST_ENTITIES:
         raise AuthorError(f"a world needs at least {LEAST_ENTITIES} entities, not {entities}")
+    if entities > MOST_ENTITIES:
+        raise AuthorError(f"a world has at most {MOST_ENTITIES:,} entities, not {entities:,}")
     names = Names(seeded(seed, "names"))
     made: dict[str, Entity] = {}
     for group in range(-(-entities // GROUP)):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from genevolve.programs.policies.protocol import Policy
 
 STUDIO_RENDERER, STUDIO_JUDGE = "studio", "inspector"
+PROGRAMS = "programs"
+"""The folder inside the results folder from which programs may open pictures; nothing lies there."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def run_bench(plan: Plan, config: Config, on_end: Listener | None = None) -> Rep
             plan, policy, f"{renderer.name} {renderer.version}", f"{judge.name} {judge.version}"
         )
         with (
-            open_machine(config, renderer=renderer) as machine,
+            # A folder of its own: programs must not open the ground truths that lie beside the call.
+            open_machine(config, renderer=renderer, program_folder=plan.out / PROGRAMS) as machine,
             BatchFolder(plan.out, identity, resume=plan.resume) as folder,
             Journal(folder.journal, len(plan.suite.rows), folder.has_picture) as journal,
         ):

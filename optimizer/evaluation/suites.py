@@ -30,6 +30,7 @@ _TRUTHS = ("gt_image", "ground_truth", "target_image", "gt_copied_path")
 _TYPES = ("eval_type", "tier", "track")
 _MOST_ROWS = 1_000_000
 _LONGEST_PROMPT = 20_000
+_HALF = "the row holds half of a character (an unpaired surrogate)"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Suite:
     @property
     def digest(self) -> str:
         """Of what its rows ask for; two runs can be compared only where it is the same."""
-        facts = [[r.id, r.request, r.truth] for r in self.rows]
+        facts = [[r.id, r.request, r.truth, *map(str, r.constraints)] for r in self.rows]
         return hashlib.sha256(json.dumps(facts).encode("ascii")).hexdigest()[:32]
 
     def limited(self, count: int | None) -> Suite:
@@ -221,6 +222,8 @@ def _rows(spec: str, path: Path) -> Suite:
         try:
             data = decode(line)
             problem = "" if isinstance(data, dict) else "the row is not a JSON object"
+            if not _is_text(data):
+                data, problem = {}, _HALF
         except ValueError as error:
             data, problem = {}, str(error)
         row = _row(index, data if isinstance(data, dict) else {}, path.parent, problem)
@@ -233,6 +236,15 @@ def _rows(spec: str, path: Path) -> Suite:
     if not rows:
         raise AuthorError(f"{path} holds no rows")
     return Suite(spec, "rows", tuple(rows), path.parent)
+
+
+def _is_text(data: object) -> bool:
+    """Whether all texts in it can be written; JSON allows halves of characters."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _row(index: int, data: Mapping[str, Any], folder: Path, problem: str) -> Row:
@@ -322,7 +334,14 @@ def _wise(spec: str, argument: str) -> Suite:
     paths = [Path(part).expanduser() for part in argument.split(",") if part.strip()]
     prompts = read_prompts(paths)
     rows = tuple(
-        Row(index, str(p.id), p.prompt, category=p.subcategory, eval_type=p.category)
+        Row(
+            index,
+            str(p.id),
+            p.prompt,
+            category=p.subcategory,
+            eval_type=p.category,
+            problem="" if _is_text(p.prompt) else _HALF,
+        )
         for index, p in enumerate(prompts)
     )
     return Suite(spec, "wise", rows)

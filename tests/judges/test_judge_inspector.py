@@ -183,6 +183,22 @@ class TestTricks:
         verdict = judged(draw(replace(SCENE, letterings=lines)))
         assert verdict["text_accuracy"] == 0.5
 
+    def test_a_list_of_lines(self) -> None:
+        def levels(lines: int) -> float | None:
+            others = [
+                Lettering(f"GUESS {n}", p) for n, p in zip("AB", ("lower left", "lower right"), strict=True)
+            ]
+            scene = replace(SCENE, letterings=(*SCENE.letterings, *others[:lines]))
+            return compare(from_scene(SCENE), from_scene(scene), CONSTRAINTS).dimensions["text_accuracy"]
+
+        assert [levels(n) for n in range(3)] == [1.0, 0.5, 0.0]
+
+    def test_several_emblems_of_which_one_is_right(self) -> None:
+        other = Thing("emblem", look=Look("disc", "red", "green", "bars", "star"), place="upper right")
+        scene = replace(SCENE, things=(*SCENE.things, other))
+        found = compare(from_scene(SCENE), from_scene(scene), CONSTRAINTS)
+        assert found.dimensions["visual_correctness"] == 0.0
+
     def test_the_negative_and_the_mirror_image(self) -> None:
         truth = draw(SCENE)
         assert self.score(Image.fromarray(255 - np.asarray(truth))) < 0.5

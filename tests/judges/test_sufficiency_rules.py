@@ -90,6 +90,24 @@ class TestTricks:
         spam = "".join(f'require attribute("kite", "shade {n}")\n' for n in range(6))
         assert judged(GOOD + spam).score == 0.75
 
+    def test_requirements_about_things_that_nobody_asked_for(self) -> None:
+        idle = GOOD.replace("exactly four red kites", "exactly four red kites and one blue cup")
+        verdict = judged(idle + 'require attribute("cup", "blue")\n')
+        assert verdict.score == 0.75
+        assert "nobody asked for" in verdict.rationale
+
+    def test_a_copied_passage(self) -> None:
+        passage = "Norrin Bay has the motto CALM NORTH and is known for " + "boats and nets and ropes " * 8
+        values = {**VALUES, "facts": Evidence((Snippet(passage, "Norrin Bay"),))}
+        verdict = judged(GOOD.replace("In the centre", f"{passage}. In the centre"), values)
+        assert verdict.score == 0.75
+        assert "copies whole passages" in verdict.rationale
+
+    def test_a_pile_of_words(self) -> None:
+        verdict = judged(GOOD.replace("In the centre", "quietly and softly " * 130 + "In the centre"))
+        assert verdict.score == 0.75
+        assert "400 words" in verdict.rationale
+
     def test_searches_for_something_else(self) -> None:
         other = GOOD.replace("motto of Norrin Bay", "weather in the mountains").replace(
             "Norrin Bay emblem", "sheep"

@@ -266,6 +266,29 @@ def test_which_work_goes_to_processes() -> None:
     assert not is_local("diffusers:folder", "inspector")
 
 
+def test_programs_cannot_open_ground_truths(
+    small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thief(Policy):
+        name, version, takes_images, constrained = "thief", "1", False, False
+
+        def act(self, dialogues: list[Dialogue], limits: Limits) -> list[Emission]:
+            path = str(small_world / "ground_truth" / "heldout-00000.png")
+            stolen = f'ref look = image({json.dumps(path)}) for "copy everything"\n'
+            return [Emission(stolen if d.turn == 0 else 'prompt "one cup"\n') for d in dialogues]
+
+        def release(self, ids: object) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.chdir(small_world)
+    monkeypatch.setattr("genevolve.optimizer.evaluation.bench.open_contestant", lambda *_: Thief())
+    bench(small_world, "thief", tmp_path / "out")
+    programs = [r.rollouts[0].program for r in open_bench(tmp_path / "out").results]
+    assert len(programs) == 8
+    assert all("one cup" in text and "image(" not in text for text in programs)
+
+
 # ---- baselines ---------------------------------------------------------------------------------------
 
 

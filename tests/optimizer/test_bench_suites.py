@@ -132,3 +132,19 @@ def test_specs_that_name_nothing(spec: str) -> None:
 def test_suites_that_are_not_there(spec: str) -> None:
     with pytest.raises(AuthorError):
         open_suite(spec)
+
+
+def test_halves_of_characters(bench: Path) -> None:
+    suite = write(bench, ['{"id": "a", "prompt": "\\ud800 cup"}', '{"id": "\\ud800", "prompt": "cup"}'])
+    assert [why for _, why in problems(suite)] == [
+        "the row holds half of a character (an unpaired surrogate)"
+    ] * 2
+
+
+def test_other_constraints_are_another_suite(bench: Path) -> None:
+    def digest(n: int) -> str:
+        count = {"kind": "count", "arguments": {"what": "cup", "operator": "==", "n": n}}
+        return write(bench, [{"id": "a", "prompt": "cups", "constraints": [count]}]).digest
+
+    assert digest(2) != digest(3)
+    assert digest(2) == digest(2)

@@ -155,3 +155,19 @@ def test_a_recipe_knows_its_splits() -> None:
     with pytest.raises(AuthorError, match="no split"):
         Recipe(1, 32, {"training": 3})
     assert set(folders.DEFAULT_SIZES) == set(folders.SPLITS)
+
+
+def test_sizes_that_cannot_be_had_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(AuthorError, match="at most"):
+        make_folder(tmp_path / "w", Recipe(seed=3, entities=99_999_999, sizes={}))
+    with pytest.raises(AuthorError, match="at most"):
+        Recipe(seed=3, entities=32, sizes={"train": 9_999_999})
+
+
+def test_nothing_is_written_through_links(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy / "requests")
+    (tmp_path / "elsewhere").mkdir()
+    (copy / "requests").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AuthorError, match="is a link"):
+        make_folder(copy, TINY)
+    assert not list((tmp_path / "elsewhere").iterdir())

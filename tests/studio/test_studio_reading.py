@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genevolve.interpreter.studio.reading import ReadThing, read, sentences
+from genevolve.interpreter.studio.reading import ReadThing, count_words, read, sentences
 
 ALL = {"outline", "colours", "pattern", "figure"}
 
@@ -308,3 +308,12 @@ def test_sentences_keep_quotations_whole() -> None:
     parts, quotes = sentences('A sign reads "One. Two! Three?" at the top. Next.')
     assert len(parts) == 2
     assert quotes == ["One. Two! Three?"]
+
+
+@pytest.mark.parametrize("joint", ["-", ",", "/", "_", " "])
+def test_joined_words_count_all_the_same(joint: str) -> None:
+    assert count_words(joint.join(["cup"] * 440)) >= 400
+
+
+def test_a_hyphen_here_and_there_is_free() -> None:
+    assert count_words("a square eye-level view of one red cup on a table, well lit") == 13

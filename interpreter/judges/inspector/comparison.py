@@ -12,7 +12,7 @@ explicit. Thresholds, by dimension:
   and always 0 when the identity is another one,
   things have grown into each other, or less than half of the kinds are there.
 - text_accuracy: 1 when every line is right and in its place and no other is there; 0.5 when lines are right by three
-  quarters on the mean; else 0. None when no text is asked for.
+  quarters on the mean, and no more other lines than wanted ones are there; else 0. None when no text is asked for.
 - aesthetics: 1 when light, style and contrast are right, 0.5 when one is not, else 0.
 """
 
@@ -248,14 +248,20 @@ def _last_word(what: str) -> str:
 
 
 def _likeness(what: object, truth: Seen, seen: Seen) -> float:
-    """How far the looks of the ground truth's things are kept, the worst of them."""
+    """How far the looks of the ground truth's things are kept, the worst of them.
+
+    Further copies of a thing that look otherwise count against it: several guesses do not make one answer.
+    """
     wanted = [t for t in truth.things if t.look is not None and (what is None or t.noun == what)]
     if not wanted:
         return 1.0
-    return min(
-        max((_look_likeness(t.look, o.look) for o in seen.things if o.noun == t.noun), default=0.0)
-        for t in wanted
-    )
+    return min(_shared_likeness(t, [o for o in seen.things if o.noun == t.noun]) for t in wanted)
+
+
+def _shared_likeness(thing: SeenThing, copies: Sequence[SeenThing]) -> float:
+    """The mean likeness of all copies."""
+    total = sum(o.count for o in copies)
+    return sum(o.count * _look_likeness(thing.look, o.look) for o in copies) / total if total else 0.0
 
 
 def _look_likeness(wanted: Look | None, found: Look | None) -> float:
@@ -399,7 +405,9 @@ def _texts(checks: _Checks, asked: Sequence[tuple[str, str]], seen: Seen, allowe
                 checks.add("text_accuracy", f"place of text {text!r}", _stands_at(best, at))
     # Lettering that nobody asked for is a fault; where no text is asked for at all it is something added.
     dimension = "text_accuracy" if asked else "faithfulness"
-    checks.add(dimension, "no other lettering", len(left) <= allowed)
+    others = max(0, len(left) - allowed)
+    # More other lines than wanted ones are a list of guesses.
+    checks.add(dimension, "no other lettering", others == 0, fatal=others > len(asked))
 
 
 def _stands_at(text: SeenText, at: str) -> bool:
@@ -420,6 +428,8 @@ def _text_level(checks: Sequence[Check], asked: bool) -> float | None:
         return None
     if all(c.holds for c in checks):
         return 1.0
+    if any(c.fatal and not c.holds for c in checks):
+        return 0.0
     lines = [c.score for c in checks if c.explicit]
     return 0.5 if sum(lines) / len(lines) >= _MOST_LEGIBLE else 0.0
 

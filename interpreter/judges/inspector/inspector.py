@@ -17,7 +17,7 @@ from genevolve.interpreter.judges.protocol import Case, Verdict
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = "1"
+VERSION = "2"
 _KEPT = 512
 
 
