@@ -72,16 +72,16 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _number(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isascii() and text.isdigit() else -1
     if not 0 <= value <= 100_000:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to 100,000, not {text!r:.40}")
     return value
 
 
 def _positive(text: str) -> int:
     value = _number(text)
     if not value:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError("must be 1 at least")
     return value
 
 
