@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def section(found: dict[str, Any]) -> str:
 
 def _dropped(dropped: dict[str, Any]) -> list[str]:
     lines = [
-        "What leaving out one skill costs, on the requests that need it: how much less often the constraints hold that need",
-        "this skill, and those of whichever other skill lost most.",
+        "What leaving out one skill costs, on the requests that need it: how much less often the constraints hold that",
+        "need this skill, and those of whichever other skill lost most.",
         "",
         "| left out | requests | its own constraints | most that another lost | KScore |",
         "|---|---|---|---|---|",
@@ -85,12 +86,14 @@ def _failed(claims: dict[str, Any]) -> list[str]:
     failed = [f"- {name}: {claim['figures']}" for name, claim in claims.items() if not claim["holds"]]
     if failed:
         return [f"Of {len(claims)} claims that the script checks, these did not come out:", "", *failed]
-    return [
-        f"All {len(claims)} claims that the script checks came out: the orderings above; the oracle at 0.9 or more and the",
-        "bare request at 0.4 or less, with their whole intervals; every policy without observations below 0.5; each skill",
-        "that is left out costs its own constraints (interval below 0), and no other's (no interval below 0). A picture",
-        "differs in chance wherever its prompt differs, so single rows move both ways.",
-    ]
+    below = ", ".join(name.removesuffix(" < 0.5") for name in claims if name.endswith(" < 0.5"))
+    told = (
+        f"All {len(claims)} claims that the script checks came out: the orderings above; the oracle at 0.9 or more and "
+        f"the bare request at 0.4 or less, with their whole intervals; below 0.5, whole intervals too: {below}; each "
+        "skill that is left out costs its own constraints (interval below 0), and no other's (no interval below 0). A "
+        "picture differs in chance wherever its prompt differs, so single rows move both ways."
+    )
+    return textwrap.wrap(told, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def shown(interval: dict[str, Any], sign: str = "") -> str:
