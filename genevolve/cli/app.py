@@ -46,7 +46,9 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("replay", "run a recorded run again, without any network"),
     "extract": Command("extract", "give back the program that a picture carries"),
     "library": Command("library", "index and search your own documents and images"),
-    "trajectories": Command("trajectories", "take in trajectories of the released GenEvolve, and give them out"),
+    "trajectories": Command(
+        "trajectories", "take in trajectories of the released GenEvolve, and give them out"
+    ),
     "studio": Command("studio", "make an invented world with requests whose ground truth is exact"),
     "bench": Command("bench", "measure a policy on a suite, compare runs, show them as a page"),
     "data": Command("data", "make training data: requests, trajectories, filters, truths, splits"),
