@@ -49,7 +49,7 @@ def test_there_are_sixteen_categories_eight_skills_two_tracks_three_difficulties
     assert set(found["skill"]) == set(SKILLS)
     assert set(found["track"]) == {"knowledge", "quality"}
     assert set(found["difficulty"]) == {"easy", "medium", "hard"}
-    assert 0.5 <= found["track"]["knowledge"] / len(requests) <= 0.62
+    assert 0.64 <= found["track"]["knowledge"] / len(requests) <= 0.76
     assert found["two_hops"] >= 0.05 * len(requests)
 
 

@@ -41,7 +41,7 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
         if turn % 7:
             assert process.stdout.readline() == b"ready\n"
             _wait_for_work(log, process)
-            time.sleep(rng.uniform(0.0, 0.2))
+            time.sleep(rng.uniform(0.0, 0.06))
         else:  # while it starts, too
             time.sleep(rng.uniform(0.2, 0.8))
         ended = process.poll() is not None
