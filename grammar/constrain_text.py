@@ -79,34 +79,37 @@ class Text(Node):
         if left != opening:
             begun = opening.startswith(left) and at + len(left) == len(text)
             return Walk(frozenset(), opening[len(left) :] + self.finish("") if begun else None)
-        first = at + len(opening)
+        first, closing = at + len(opening), '\n"""' if self.kind.triple else '"'
         closed = (_TRIPLE_END.search if self.kind.triple else _OPENED.match)(text, first)
         if closed is None:
-            return Walk(frozenset(), self.finish(text[first:]))
-        if not self.kind.triple and not self._takes(text[first : closed.end() - 1]):
-            return Walk(frozenset(), None)
-        return Walk(frozenset({closed.end()}), None)
+            body = text[first:]
+            return Walk(frozenset(), None if body and not _begins(body) else self.finish(body))
+        body = text[first : closed.end() - len(closing)]
+        return Walk(frozenset({closed.end()} if self._takes(body) else ()), None)
 
     def _takes(self, body: str) -> bool:
-        return folded(body) not in self.kind.without and not self._missing(body)
+        return _begins(body) and folded(body) not in self.kind.without and not self._missing(body)
 
     def finish(self, body: str) -> str:
         """What completes a string whose inside begins with `body`, the closing quotes included."""
         rest = self._pending(body)
         kind = self.kind
-        for name in self._missing(body + rest):
-            rest += self._sound(body + rest, (f"{{{name}}}", f".{{{name}}}"))
-        units = _PIECE.findall(body + rest)
-        rest += "x" * max(
+        # A character that was begun and its end are one character from here on.
+        body = (body + rest).encode("utf-8", "surrogateescape").decode()
+        ended = len(body)
+        for name in self._missing(body):
+            body += self._sound(body, (f"{{{name}}}", f".{{{name}}}"))
+        units = _PIECE.findall(body)
+        body += "x" * max(
             kind.least - len(units), kind.least > 1 and bool(units) and units[-1] in (" ", "\\n")
         )
-        while folded(body + rest) in kind.without:
-            rest += "x"
+        while folded(body) in kind.without:
+            body += "x"
+        rest += body[ended:]
         if not kind.triple:
             return rest + '"'
-        whole = body + rest
-        quotes = len(whole) - len(whole.rstrip('"')) if re.search(r'\n"{1,2}\Z', whole) else 0
-        return rest + ('"' * (3 - quotes) if quotes or whole.endswith("\n") else '\n"""')
+        quotes = len(body) - len(body.rstrip('"')) if re.search(r'\n"{1,2}\Z', body) else 0
+        return rest + ('"' * (3 - quotes) if quotes or body.endswith("\n") else '\n"""')
 
     def _pending(self, body: str) -> str:
         """What completes the character, escape or insertion that the text stops in."""
@@ -114,11 +117,8 @@ class Text(Node):
         if half is not None:
             half_bytes = half.group().encode("utf-8", "surrogateescape")
             whole = body[: half.start()]
-            for character in endings(half_bytes):
-                rest = character.encode()[len(half_bytes) :].decode("utf-8", "surrogateescape")
-                if not self.kind.spelled or not constrain_spelled.refused(whole + character):
-                    return rest
-            return ""
+            character = self._sound(whole, tuple(endings(half_bytes)))
+            return character.encode()[len(half_bytes) :].decode("utf-8", "surrogateescape")
         units = _UNITS.match(body)
         tail = body[units.end() :] if units is not None else ""
         if tail == "\\":
@@ -180,6 +180,11 @@ class Text(Node):
         any_part = f'({unit} | /"/)*' if kind.triple else f"{unit}*"
         pieces += (rf"({opening} {any_part} /\{{{name}\}}/ {any_part} {closing})" for name in kind.mentions)
         return " & ".join(pieces)
+
+
+def _begins(body: str) -> bool:
+    """Whether a string may begin so: it is not empty, and two quotes are the beginning of three, not a string."""
+    return body[:1] not in ("", " ", "\n", '"') and not body.startswith("\\n")
 
 
 def folded(text: str) -> str:

@@ -280,6 +280,12 @@ def test_lines_between_triple_quotes_are_ended(body: str, rest: str) -> None:
     assert parse_literal(f'"""\n{body}{rest}') is not None
 
 
+def test_half_a_character_is_one_character() -> None:
+    text = Text(Kind(least=3))
+    assert text.finish("塔".encode()[:1].decode("utf-8", "surrogateescape")).endswith('xx"')
+    assert text.finish("塔") == 'xx"'
+
+
 def test_mentions_come_where_nothing_counts_them() -> None:
     text = Text(Kind(names=("one", "two"), mentions=("one", "two"), spelled=True))
     assert text.finish("the second ") == '.{one}{two}"'

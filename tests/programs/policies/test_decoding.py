@@ -169,6 +169,34 @@ def test_a_long_prompt_uses_what_there_is_and_still_ends(info: TokenInfo) -> Non
         judged(scope, text.decode())
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        'prompt """\n塔 {t} {second_one} {another_tower}, "tall" {{so}}\n\n🏔 "\n"""\n',
+        'prompt "塔\\n {t} {second_one} {another_tower} \\"tall\\" 🏔"\n',
+        'require relation("塔 a", "above", "塔 b")\nprompt "{t} {second_one} {another_tower}"\n',
+        'require count("塔") == 12\n# 塔 why\nprompt "{t} {second_one} {another_tower}"\n',
+    ],
+)
+def test_tokens_may_run_out_anywhere(info: TokenInfo, wanted: str) -> None:
+    names = ("t", "second_one", "another_tower")
+    references = (f'ref {name} = a[{n}] for "x"' for n, name in enumerate(names))
+    scope = after(('request "a"', 'let a = image_search("x", top_k: 3)', *references))
+    first = {text: token for token, text in reversed(list(enumerate(info.texts)))}
+    for most in range(60, 190, 2):
+        turn = TurnConstraint(Reach(scope, may_call=False), info, max_tokens=most)
+        text, went_on = b"", True
+        while not turn.done:
+            found = allowed(turn.mask())
+            token = first[wanted.encode()[len(text) : len(text) + 1] or b"x"]
+            went_on = went_on and token in found
+            token = token if went_on else int(found[0])
+            turn.advance(token)
+            text += info.texts[token]
+        assert not turn.failures
+        assert not [d for d in judged(scope, text.decode()).finish() if d.is_error]
+
+
 def test_nothing_is_spelled_whatever_the_model_wants(info: TokenInfo) -> None:
     turn = TurnConstraint(Reach(after(SHORT)), info)
     for token in info.encode(b'prompt "Like the first imag'):
