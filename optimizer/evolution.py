@@ -6,27 +6,36 @@
     step.figures           # what is logged
 
 The policy is the model in training itself, seen through `LocalPolicy`; the store may be None (GRPO alone).
+
+What fails on the policy's side (no program, no picture, a budget that is spent) earned 0. What fails on ours (a judge,
+a service, somebody's code) earned nothing that is known: such rollouts, and those of groups in which all rewards are
+alike, are rows that nobody trains on. Only what would spoil every step ends one: a setting, a disk, dead workers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from genevolve.experience_store.experience import RewardParts
+from genevolve.grammar.errors import GenevolveError, OperatorError, ServiceError
 from genevolve.grammar.formatter import format_tree
+from genevolve.interpreter.blocking import blocking
 from genevolve.interpreter.judges.formulas import Formula
-from genevolve.interpreter.values import Evidence, to_json
+from genevolve.interpreter.judges.protocol import Verdict
+from genevolve.interpreter.values import Evidence, Images, Value, to_json
 from genevolve.optimizer.contrast import MIN_GAP, About, Attempt, Skipped, Summarise, contrast, summarise
-from genevolve.optimizer.profile import profile
+from genevolve.optimizer.profile import Profile, profile
 from genevolve.optimizer.rewards import ALPHA, nothing_earned, reward_of
-from genevolve.optimizer.rows import Encode, Row, row_of, teacher_prompt
+from genevolve.optimizer.rows import Encode, Row, opening, row_of, teacher_prompt
 from genevolve.programs.policies.context import guide_text
 from genevolve.programs.program import Program
 from genevolve.programs.synthesis.fill import Task, fill_many
@@ -34,6 +43,7 @@ from genevolve.programs.synthesis.rollout import Bounds, Outcome, Rollout
 
 if TYPE_CHECKING:
     from genevolve.experience_store.bundle import Bundle
+    from genevolve.experience_store.experience import Experience
     from genevolve.experience_store.store import ExperienceStore
     from genevolve.interpreter.judges.protocol import Judge
     from genevolve.interpreter.machine import Machine
@@ -68,6 +78,18 @@ class Settings:
     bounds: Bounds = field(default_factory=Bounds)
     train_forced: bool = False
     shuffle_bundles: bool = False
+
+
+ROW_FIELDS = (
+    "prompt_ids",
+    "completion_ids",
+    "logprobs",
+    "env_mask",
+    "reward",
+    "teacher_prompt_ids",
+    "train_row",
+)
+"""What a row says to the trainer. `reward` is None where there is none, `teacher_prompt_ids` without a bundle."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +143,7 @@ class Step:
 
     def answer(self) -> dict[str, list[Any]]:
         """As TRL's `rollout_func` returns it: lists with an entry for each rollout, in the order of the groups."""
-        return {name: [row[name] for row in self.rows] for name in self.rows[0]}
+        return {name: [row[name] for row in self.rows] for name in ROW_FIELDS}
 
 
 class Evolution:
@@ -129,15 +151,19 @@ class Evolution:
 
     Args:
         policy: The policy in training; it must record tokens.
-        encode: `prompt_ids` of the policy.
+        encode: Messages to the ids of the policy's prompt; `rows.encoder` of a local policy.
         machine: Where calls are executed.
         workshop: Where pictures are drawn and judged.
         text_judge: Who judges programs.
         store: The memory; None learns by reward alone.
         settings: The numbers.
         end_token: What stands for an empty completion, which is never trained on.
-        summariser: Who words what a pair teaches.
+        summariser: Who words what a pair teaches. If it has `take_figures() -> {name: number}`, what that gives (since
+            it was last asked) is logged with the step.
         judge_name: Name and version of the judges, for provenance.
+        context: Tokens that the model reads at most. A teacher that would read more than that, with its guide and the
+            completion, is not asked. None is no limit.
+        judges: Programs that are judged at a time.
     """
 
     def __init__(
@@ -153,15 +179,24 @@ class Evolution:
         end_token: int,
         summariser: Summarise = summarise,
         judge_name: str = "",
+        context: int | None = None,
+        judges: int = 4,
     ) -> None:
         self._policy, self._encode, self._machine, self._workshop = policy, encode, machine, workshop
         self._text_judge, self._store, self._settings = text_judge, store, settings
         self._end, self._summarise, self._judge_name = end_token, summariser, judge_name
+        self._context, self._judges = context, judges
 
     def step(self, requests: Sequence[Request], number: int) -> Step:
         """Roll out, score, contrast and retrieve for a list of requests.
 
         The same policy, store, requests and number give the same step.
+
+        Raises:
+            ConfigurationError: A setting or a key is missing.
+            ServiceError: The processes that draw and judge have died.
+            StorageError: The store cannot be written.
+            BrokenTranscript: The policy does not keep the tokens that it sampled.
         """
         began = time.monotonic()
         rollouts = self._roll_out(requests, number)
@@ -175,8 +210,14 @@ class Evolution:
             for request, found, what, guide in zip(requests, scored, learned, guides, strict=True)
         )
         rows = tuple(self._row(group, s) for group in groups for s in group.scored)
-        times = {"seconds/rollouts": rolled - began, "seconds/judging": judged - rolled}
-        return Step(groups, {**figures(groups), **times}, rows)
+        ended = time.monotonic()
+        found = figures(groups, sorted(self._machine.environment().skills)) | self._memory_figures(rows)
+        times = {
+            "seconds/rollouts": rolled - began,
+            "seconds/judging": judged - rolled,
+            "seconds/memory": ended - judged,
+        }
+        return Step(groups, {**found, **times}, rows)
 
     # ---- rollouts and rewards ----
 
@@ -191,47 +232,83 @@ class Evolution:
     def _score(
         self, requests: Sequence[Request], rollouts: Sequence[Sequence[Rollout]]
     ) -> list[list[Scored]]:
-        work = [
-            [self._begin(rollout, request.wanted) for rollout in found]
-            for request, found in zip(requests, rollouts, strict=True)
-        ]
-        return [
-            [self._scored(request, rollout, future) for rollout, future in zip(found, futures, strict=True)]
-            for request, found, futures in zip(requests, rollouts, work, strict=True)
-        ]
+        """Pictures of all rollouts are begun at once; programs are judged as their pictures come."""
+        pairs = [(q, r) for q, found in zip(requests, rollouts, strict=True) for r in found]
+        work = [self._begin(rollout, request.wanted) for request, rollout in pairs]
+        with ThreadPoolExecutor(max(1, self._judges), thread_name_prefix="programs") as pool:
+            judged: list[Scored | Future[Scored]] = []
+            for (request, rollout), future in zip(pairs, work, strict=True):
+                done = future if isinstance(future, Scored) else self._finished(rollout, future)
+                if isinstance(done, Scored):
+                    judged.append(done)
+                else:
+                    judged.append(pool.submit(self._judge_program, request, rollout, done))
+            scored = iter([j if isinstance(j, Scored) else j.result() for j in judged])
+        return [[next(scored) for _ in found] for found in rollouts]
 
-    def _begin(self, rollout: Rollout, wanted: Wanted) -> Future[Done] | None:
+    def _begin(self, rollout: Rollout, wanted: Wanted) -> Future[Done] | Scored:
+        """The picture under way, or what a rollout without a program earned."""
         if rollout.program is None or rollout.session is None:
-            return None
-        return self._workshop.take(rollout.session, rollout.program.tree, wanted)
+            if rollout.outcome in _NOT_ITS_DOING:
+                return self._unscored(rollout, f"{rollout.outcome.value}: {rollout.reason}")
+            return self._nothing(rollout, f"{rollout.outcome.value}: {rollout.reason}")
+        try:
+            return self._workshop.take(rollout.session, rollout.program.tree, wanted)
+        except OperatorError:
+            raise
+        except GenevolveError as error:
+            return self._unscored(rollout, f"unscored: {error}")
 
-    def _scored(self, request: Request, rollout: Rollout, future: Future[Done] | None) -> Scored:
-        row = row_of(rollout, forced=self._settings.train_forced)
-        formula = self._settings.formula
-        if future is None:
-            if rollout.outcome in (Outcome.POLICY_FAILED, Outcome.STOPPED, Outcome.PROGRAM_FAILED):
-                return Scored(rollout, row, None, f"{rollout.outcome.value}: {rollout.reason}")
-            return Scored(rollout, row, nothing_earned(formula), rollout.reason)
-        done = future.result()
+    def _finished(self, rollout: Rollout, future: Future[Done]) -> Done | Scored:
+        """A judged picture, or what a rollout without one earned."""
+        from genevolve.programs.batch.outcome import configuration_error
+
+        try:
+            done = future.result()
+        except BrokenProcessPool as error:
+            raise ServiceError("a process that draws and judges has died; is there enough memory?") from error
+        except (
+            Exception
+        ) as error:  # other people's code draws: what it could not do says nothing of the program
+            wrong = configuration_error(error)
+            if wrong is not None:
+                raise wrong from error
+            return self._unscored(
+                rollout, f"unscored: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            )
         if done.png is None:
-            earned = None if done.kind == "service" else nothing_earned(formula)
-            return Scored(rollout, row, earned, done.error)
-        if done.verdict is None or done.verdict.score is None:
-            why = "" if done.verdict is None else done.verdict.unscored
-            return Scored(rollout, row, None, f"unscored: {why}", done.png)
-        text = self._judge_program(request, rollout, done)
-        reward = reward_of(done.verdict, text, alpha=self._settings.alpha, formula=formula)
-        why = done.verdict.rationale if reward is not None else f"unscored: {text.unscored}"
-        return Scored(rollout, row, reward, why, done.png)
+            if done.kind == "service":
+                return self._unscored(rollout, f"unscored: {done.error}")
+            return self._nothing(rollout, done.error)
+        if done.verdict is None or not _is_told(done.verdict):
+            return replace(self._unscored(rollout, f"unscored: {_why(done.verdict)}"), png=done.png)
+        return done
 
-    def _judge_program(self, request: Request, rollout: Rollout, done: Done) -> Any:
-        from genevolve.interpreter.judges.protocol import Case
+    def _judge_program(self, request: Request, rollout: Rollout, done: Done) -> Scored:
+        """The reward of a judged picture, with the word of the judge of programs."""
+        from genevolve.optimizer.evaluation.workshop import Piece, judged
 
-        session = rollout.session
-        values = dict(session.values) if session is not None else {}
-        tree = rollout.program.tree if rollout.program is not None else None
-        case = Case(request.wanted.request, z=done.z, tree=tree, values=values, id=request.wanted.id)
-        return self._text_judge.score(case)
+        assert done.verdict is not None
+        assert done.z is not None
+        assert rollout.program is not None
+        values = dict(rollout.session.values) if rollout.session is not None else {}
+        wanted = replace(request.wanted, truth=None, constraints=())  # it judges by the request alone
+        piece = Piece(wanted, done.z, (), rollout.program.source, rollout.program.tree, values)
+        text = blocking(judged(self._text_judge, piece, None))
+        if not _is_told(text):
+            return replace(self._unscored(rollout, f"unscored: {_why(text)}"), png=done.png)
+        settings = self._settings
+        reward = reward_of(done.verdict, text, alpha=settings.alpha, formula=settings.formula)
+        return Scored(rollout, self._tokens(rollout), reward, done.verdict.rationale, done.png)
+
+    def _tokens(self, rollout: Rollout) -> Row | None:
+        return row_of(rollout, forced=self._settings.train_forced)
+
+    def _unscored(self, rollout: Rollout, why: str) -> Scored:
+        return Scored(rollout, self._tokens(rollout), None, why)
+
+    def _nothing(self, rollout: Rollout, why: str) -> Scored:
+        return Scored(rollout, self._tokens(rollout), nothing_earned(self._settings.formula), why)
 
     # ---- memory ----
 
@@ -242,13 +319,14 @@ class Evolution:
         said = ["no memory"] * len(requests)
         if self._store is None:
             return said
-        found: list[tuple[float, int, Any]] = []
+        found: list[tuple[float, int, Experience]] = []
+        version = self._policy.version
         for i, (request, group) in enumerate(zip(requests, scored, strict=True)):
             about = About(
                 request.wanted.request,
                 request.wanted.category,
                 self._judge_name,
-                self._policy.version,
+                version,
                 number,
                 created=float(number),  # a clock would make two runs of one seed differ
             )
@@ -290,11 +368,13 @@ class Evolution:
         row = scored.row
         trains = row is not None and row.chosen > 0 and scored.total is not None and not group.degenerate
         if row is None:
-            prompt = list(self._encode(scored.rollout.dialogue.messages)) or [self._end]
+            prompt = list(self._encode(opening(scored.rollout))) or [self._end]
             row = Row(tuple(prompt), (self._end,), (0,), (0.0,), (0,))
         teacher = None
         if trains and group.guide is not None:
             teacher = list(teacher_prompt(scored.rollout, group.guide, self._encode, row))
+            if self._context is not None and len(teacher) + len(row.completion_ids) > self._context:
+                teacher = None
         return {
             "prompt_ids": list(row.prompt_ids),
             "completion_ids": list(row.completion_ids),
@@ -304,6 +384,33 @@ class Evolution:
             "teacher_prompt_ids": teacher,
             "train_row": int(trains),
         }
+
+    def _memory_figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What of the memory stands in no group: its size, rows with a teacher, what the summariser counted."""
+        found = {
+            "memory/size": float(len(self._store)) if self._store is not None else 0.0,
+            "memory/taught_rows": _share(r["teacher_prompt_ids"] is not None for r in rows),
+        }
+        take_figures = getattr(self._summarise, "take_figures", None)
+        if callable(take_figures):
+            found.update(take_figures())
+        return found
+
+
+_NOT_ITS_DOING = (Outcome.POLICY_FAILED, Outcome.STOPPED, Outcome.PROGRAM_FAILED)
+"""How rollouts end that say nothing of what their policy decided."""
+
+
+def _is_told(verdict: Verdict) -> bool:
+    """Whether a judge said how good something is, in numbers that can be reckoned with."""
+    known = [verdict.score, *(d for d in verdict.dimensions.values() if d is not None)]
+    return all(n is not None and math.isfinite(n) and 0 <= n <= 1 for n in known)
+
+
+def _why(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "nobody judges pictures here"
+    return verdict.unscored or f"{verdict.judge or 'the judge'} gave no number in [0, 1]"
 
 
 def seed_of(seed: int, step: int, request: str, sibling: int) -> int:
@@ -320,9 +427,7 @@ def attempt_of(scored: Scored) -> Attempt:
     session = rollout.session
     values = dict(session.values) if session is not None else {}
     seen = json.dumps({n: to_json(v) for n, v in sorted(values.items())}, sort_keys=True)
-    facts = tuple(
-        s.title for v in values.values() if isinstance(v, Evidence) for s in v.snippets[:3] if s.title
-    )
+    facts = [fact for value in values.values() for fact in _facts(value)]
     error = None if scored.png is not None or scored.reward is None else scored.why
     return Attempt(
         format_tree(rollout.program.tree),
@@ -334,47 +439,84 @@ def attempt_of(scored: Scored) -> Attempt:
     )
 
 
-def figures(groups: Sequence[Group]) -> dict[str, float]:
-    """What is logged of a step: rewards, outcomes, gaps, memory, and what the programs decided."""
+_LONGEST_FACT = 240
+"""Characters of a passage that an experience keeps."""
+
+
+def _facts(value: Value) -> list[str]:
+    """What an observation said, briefly: names in it belong to the request, so that no advice may hold them."""
+    if isinstance(value, Evidence):
+        told = [f"{s.title}: {' '.join(s.text.split())}"[:_LONGEST_FACT] for s in value.snippets[:3]]
+    elif isinstance(value, Images):
+        told = [f"{i.title} {i.caption}".strip()[:_LONGEST_FACT] for i in value.items[:3]]
+    else:
+        told = [" ".join(value.split())[:_LONGEST_FACT]] if isinstance(value, str) else []
+    return [t for t in told if t.strip(": ")]
+
+
+def figures(groups: Sequence[Group], skills: Sequence[str] = ()) -> dict[str, float]:
+    """What is logged of a step: rewards, outcomes, lengths, gaps, memory, and what the programs decided.
+
+    Args:
+        groups: Of the step.
+        skills: Names of skills that are logged also where nobody used them.
+    """
     scored = [s for g in groups for s in g.scored]
     totals = [s.total for s in scored if s.total is not None]
-    best_minus_worst = [
-        max(t) - min(t) for g in groups if len(t := [s.total for s in g.scored if s.total is not None]) > 1
-    ]
+    by_group = [[s.total for s in g.scored if s.total is not None] for g in groups]
+    lengths = [s.row.chosen for s in scored if s.row is not None]
     found: dict[str, float] = {
         "reward/mean": _mean(totals),
-        "reward/gap": _mean(best_minus_worst),
-        "reward/unscored": sum(s.total is None for s in scored) / max(1, len(scored)),
-        "groups/degenerate": sum(g.degenerate for g in groups) / max(1, len(groups)),
-        "memory/hit_rate": sum(g.guide is not None for g in groups) / max(1, len(groups)),
-        "memory/added": float(sum(g.learned == "added" for g in groups)),
-        "rollouts/filled": sum(s.rollout.filled for s in scored) / max(1, len(scored)),
+        "reward/gap": _mean([max(t) - min(t) for t in by_group if len(t) > 1]),
+        "reward/unscored": _share(s.total is None for s in scored),
+        "groups/degenerate": _share(g.degenerate for g in groups),
+        "rollouts/filled": _share(s.rollout.filled for s in scored),
         "rollouts/turns": _mean([float(s.rollout.cost.turns) for s in scored]),
         "rollouts/calls": _mean([float(s.rollout.cost.calls) for s in scored]),
         "rollouts/tokens": float(sum(s.rollout.cost.tokens for s in scored)),
+        "rollouts/completion_tokens": _mean([float(n) for n in lengths]),
+        "rollouts/completion_tokens_max": float(max(lengths, default=0)),
     }
     for name in ("image", "text", "faithfulness", "visual_correctness", "text_accuracy", "aesthetics"):
         values = [getattr(s.reward, name) for s in scored if s.reward is not None]
         found[f"reward/{name}"] = _mean([v for v in values if v is not None])
-    return found | _decisions(scored)
+    return found | _memory(groups) | _decisions(scored, skills)
 
 
-def _decisions(scored: Sequence[Scored]) -> dict[str, float]:
-    """How many rollouts use each tool and each skill."""
-    uses: Counter[str] = Counter()
-    filled = [s.rollout.program.tree for s in scored if s.rollout.program is not None]
-    for tree in filled:
-        p = profile(tree)
+def _memory(groups: Sequence[Group]) -> dict[str, float]:
+    """How often a bundle was found, how near its request was, and what became of the pairs."""
+    said = Counter(g.learned.partition(":")[0] for g in groups)
+    return {
+        "memory/hit_rate": _share(g.guide is not None for g in groups),
+        "memory/similarity": _mean([g.similarity for g in groups if g.similarity is not None]),
+        **{f"memory/{name}": float(said[name]) for name in ("added", "merged", "refused")},
+    }
+
+
+def _decisions(scored: Sequence[Scored], skills: Sequence[str]) -> dict[str, float]:
+    """Which share of the programs uses each tool and each skill, and how long their prompts are."""
+    found = [profile(s.rollout.program.tree) for s in scored if s.rollout.program is not None]
+    uses: Counter[str] = Counter({f"skills/{name}": 0 for name in skills})
+    for p in found:
         uses.update(f"skills/{name}" for name in p.skills)
-        tools = {
-            "search": p.searches,
-            "image_search": p.pictures,
-            "ask": p.asks,
-            "pick": p.picks,
-            "ref": p.notes,
-        }
-        uses.update(f"tools/{name}" for name, used in tools.items() if used)
-    return {name: count / max(1, len(filled)) for name, count in sorted(uses.items())}
+    for name, used in _TOOLS.items():
+        uses[f"tools/{name}"] = sum(bool(used(p)) for p in found)
+    shares = {name: count / max(1, len(found)) for name, count in sorted(uses.items())}
+    return {"rollouts/prompt_words": _mean([float(p.prompt.words) for p in found]), **shares}
+
+
+_TOOLS: Mapping[str, Callable[[Profile], object]] = {
+    "search": lambda p: p.searches,
+    "image_search": lambda p: p.pictures,
+    "ask": lambda p: p.asks,
+    "pick": lambda p: p.picks,
+    "ref": lambda p: p.notes,
+}
+
+
+def _share(told: Iterable[bool]) -> float:
+    """Which part of these is true; 0 of nothing."""
+    return _mean([float(t) for t in told])
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -386,9 +528,10 @@ def _guide(bundle: Bundle) -> str:
 
 
 def _rotated(found: list[tuple[str | None, float | None]]) -> list[tuple[str | None, float | None]]:
-    """Each guide goes to the next request that has one; a single guide goes to nobody."""
+    """Each guide goes to the next request that has another one; where all are the same, nobody gets any."""
     places = [i for i, (guide, _) in enumerate(found) if guide is not None]
     turned = list(found)
-    for here, there in zip(places, [*places[1:], *places[:1]], strict=True):
-        turned[here] = found[there] if here != there else (None, None)
+    for at, here in enumerate(places):
+        others = [i for i in (*places[at + 1 :], *places[:at]) if found[i][0] != found[here][0]]
+        turned[here] = found[others[0]] if others else (None, None)
     return turned

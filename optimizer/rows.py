@@ -10,15 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from genevolve.grammar.errors import GenevolveError
 from genevolve.programs.policies.context import with_guide
 from genevolve.programs.policies.protocol import Message, Role
 from genevolve.programs.synthesis.rollout import Rollout
 
+if TYPE_CHECKING:
+    from genevolve.programs.policies.local.policy import LocalPolicy
+
 Encode: TypeAlias = Callable[[Sequence[Message]], Sequence[int]]
-"""Messages to the ids of a prompt, the opening of the turn included: `LocalPolicy.prompt_ids`."""
+"""Messages to the ids of a prompt, the opening of the turn included: `encoder` gives it."""
+
+
+def encoder(policy: LocalPolicy) -> Encode:
+    """How a local policy of text writes the messages of a dialogue as ids."""
+    from genevolve.programs.policies.local.chat import prompt_ids
+
+    return lambda messages: prompt_ids(policy.format, messages)
 
 
 class BrokenTranscript(GenevolveError):
