@@ -15,11 +15,12 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test check lint types layers tests install bench clean
+.PHONY: help demo test check lint types layers tests fuzz install bench clean
 
 help:
 	@echo "make demo    run a program on the sample library and show where the picture lies"
 	@echo "make test    lint, types, layers and all tests"
+	@echo "make fuzz    look for new examples that break a property (FUZZ=100: a hundred times as many)"
 	@echo "make bench   repeat the benchmarks (benchmarks/results/)"
 	@echo "make clean   remove what was built here, .venv included"
 
@@ -55,6 +56,11 @@ layers: install
 
 tests: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# Tests with properties try the same examples each time; here they try FUZZ times as many, at random.
+FUZZ ?= 20
+fuzz: install
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout=3600
 
 check: lint types layers
 
