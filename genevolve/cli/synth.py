@@ -94,7 +94,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--card",
-        choices=("auto", "full", "compact"),
+        choices=("auto", "full", "compact", "brief"),
         default="auto",
         help="how much of the language it is told",
     )

@@ -231,12 +231,16 @@ def _told(turn: Turn, environment: Environment, card: Size) -> tuple[list[str], 
         images += pictures
     lines += (line for line in (turn.refused, turn.ignored) if line)
     if turn.ask is not None:
-        lines += _asked(turn.ask, environment)
+        lines += _asked(turn.ask, environment, card)
     return lines, tuple(images[: view.images])
 
 
-def _asked(ask: Ask, environment: Environment) -> Iterable[str]:
+def _asked(ask: Ask, environment: Environment, card: Size) -> Iterable[str]:
     yield from (f"Still missing: {one_line(reason, 240)}" for reason in ask.missing[:4])
+    if card == "brief" and isinstance(ask.statement, StatementHole):
+        verb = "Go on" if ask.again else "Fill"
+        yield f"{verb if ask.may_call else 'End'} {ask.calls_left} {ask.turns_left}"
+        return
     means = f"calls left: {ask.calls_left}, turns left: {ask.turns_left}."
     if isinstance(ask.statement, StatementHole):
         if not ask.may_call:

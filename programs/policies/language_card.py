@@ -1,6 +1,7 @@
-"""The language card: what a policy must know to write programs, in two sizes.
+"""The language card: what a policy must know to write programs, in three sizes.
 
-`FULL` is for large models. `COMPACT` is for small local ones, whose context is short and whose reading is slow.
+`FULL` is for large models. `COMPACT` is for small local ones, whose context is short and whose reading is slow. `brief`
+is for those that were trained on the language and need to be told nothing of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal, TypeAlias
 from genevolve.grammar.types import Environment, Parameter, Signature, Type
 from genevolve.programs.policies.quoting import one_line
 
-Size: TypeAlias = Literal["full", "compact"]
+Size: TypeAlias = Literal["full", "compact", "brief"]
 
 FULL = '''\
 You write gprog, a small language in which an image request becomes a program: what to look up, which pictures to use
@@ -75,7 +76,7 @@ prompt "A stamp with the lighthouse from {tower}."
 require count("lighthouse") == 1
 """
 
-CARDS: dict[Size, str] = {"full": FULL, "compact": COMPACT}
+CARDS: dict[Size, str] = {"full": FULL, "compact": COMPACT, "brief": ""}
 
 SKILLS, TOOLS, GUIDE, EXAMPLES = (
     "## Skills",
@@ -87,8 +88,8 @@ SKILLS, TOOLS, GUIDE, EXAMPLES = (
 
 
 def skills_section(environment: Environment, size: Size) -> str:
-    """The skills with a line each; names alone on the compact card. Empty when there are none."""
-    if not environment.skills:
+    """The skills with a line each; names alone on the compact card. Empty when there are none, and on the brief one."""
+    if not environment.skills or size == "brief":
         return ""
     if size == "compact":
         return f"{SKILLS}\n{', '.join(environment.skills)}\n"
@@ -97,7 +98,9 @@ def skills_section(environment: Environment, size: Size) -> str:
 
 
 def tools_section(environment: Environment, size: Size) -> str:
-    """Signatures of tools and predicates."""
+    """Signatures of tools and predicates; the heading alone on the brief card."""
+    if size == "brief":
+        return f"{TOOLS}\n"
     tools = [s for s in environment.signatures.values() if s.returns not in (Type.PREDICATE, Type.QUANTITY)]
     lines = [TOOLS, *(_tool(s, size) for s in tools)]
     predicates = [*_predicates(environment, size)]

@@ -27,22 +27,27 @@ if TYPE_CHECKING:
 class View:
     """How much of an observation is shown, in characters, and in pictures.
 
-    `snippet` bounds one passage, `line` a title, caption, message or note, `guide` a skill's guide, `total` all of it;
-    `items` is how many passages or pictures are listed, `images` how many pictures are attached.
+    `snippet` bounds one passage, `answer` a text that a tool gave, `line` a title, caption, message or note, `guide` a
+    skill's guide, `total` all of it; `items` is how many passages or pictures are listed, `images` how many pictures
+    are attached. `terse` leaves out the words of passages and guides, where passages come from and how large pictures
+    are: for policies that were trained on the guides and ask for facts.
     """
 
     snippet: int = 900
+    answer: int = 900
     line: int = 240
     guide: int = 6000
     total: int = 8000
     items: int = 20
     diagnostics: int = 6
     images: int = 5
+    terse: bool = False
 
 
 FULL = View()
-COMPACT = View(snippet=240, line=100, guide=600, total=1200, items=5, diagnostics=3, images=2)
-VIEWS = {"full": FULL, "compact": COMPACT}
+COMPACT = View(snippet=240, answer=240, line=100, guide=600, total=1200, items=5, diagnostics=3, images=2)
+BRIEF = View(snippet=0, answer=180, line=80, guide=0, total=600, items=5, diagnostics=2, images=2, terse=True)
+VIEWS = {"full": FULL, "compact": COMPACT, "brief": BRIEF}
 
 
 def render(observation: Observation, *, limits: View = FULL) -> Message:
@@ -103,8 +108,9 @@ def _shown(statement: Statement, value: Value | None, guide: str | None, limits:
         case Ref(name=name) if isinstance(value, ImageHandle):
             yield f"{name}: {_image(value, limits)}"
         case Use(skill=str(skill)) if guide is not None:
-            yield f"guide of {skill}:"
-            yield quoted(guide, limits.guide)
+            yield f"guide of {skill}" if limits.terse else f"guide of {skill}:"
+            if not limits.terse:
+                yield quoted(guide, limits.guide)
 
 
 def _value(name: str, value: Value, limits: View) -> Iterator[str]:
@@ -121,13 +127,16 @@ def _value(name: str, value: Value, limits: View) -> Iterator[str]:
             yield f"{name}: {_image(value, limits)}"
         case str():
             yield f"{name}:"
-            yield quoted(value, limits.snippet)
+            yield quoted(value, limits.answer)
         case _:
             yield f"{name}: {one_line(str(value), limits.line)}"
 
 
 def _snippet(number: int, snippet: Snippet, limits: View) -> Iterator[str]:
     title = one_line(snippet.title, limits.line)
+    if limits.terse:
+        yield f"passage {number}: {title}".rstrip()
+        return
     source = one_line(snippet.source, limits.line)
     head = " - ".join(part for part in (title, source) if part)
     yield f"passage {number}: {head}" if head else f"passage {number}:"
@@ -137,6 +146,8 @@ def _snippet(number: int, snippet: Snippet, limits: View) -> Iterator[str]:
 def _image(image: ImageHandle, limits: View) -> str:
     """A picture on one line. Its id and address stay out: programs name pictures by index, never by those."""
     title, caption = one_line(image.title, limits.line), one_line(image.caption, limits.line)
+    if limits.terse:
+        return caption or title or "no title"
     said = title if caption in ("", title) else f"{title}: {caption}" if title else caption
     return f"{said or 'no title'} ({image.width}x{image.height})"
 

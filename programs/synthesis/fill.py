@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from genevolve.grammar.errors import AuthorError, GenevolveError
 from genevolve.interpreter.blocking import blocking
+from genevolve.programs.policies.language_card import CARDS, Size
 from genevolve.programs.policies.protocol import Dialogue, Emission, Policy, Stop, Tokens
 from genevolve.programs.policies.quoting import one_line
 from genevolve.programs.synthesis.attempt import Attempt, Setting
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Card: TypeAlias = Literal["auto", "full", "compact"]
+Card: TypeAlias = Literal["auto", "full", "compact", "brief"]
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ class _Loom:
             sketch = Sketch.of(task.program, environment, parameters)
             _fits(sketch, bounds.turns)
             session = machine.session(environment, parameters, budget=budget)
-            size: Literal["full", "compact"] = "compact" if asked == "compact" else "full"
+            size: Size = asked if asked in CARDS else "full"
             setting = Setting(bounds, environment.max_calls, size, task.guide, task.examples, started, name)
             self._roots.append((task, Growth(sketch, session), setting))
         self._attempts: list[list[Attempt]] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
 
@@ -12,8 +14,10 @@ from genevolve.grammar.suggest import closest, did_you_mean, listed
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BACKENDS = ("auto", "lean", "padded", "single")
-CARDS = ("compact", "full")
+CARDS = ("brief", "compact", "full")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2", "flex_attention")
+POLICY_FILE = "genevolve.json"
+"""Beside the weights of a policy that was trained here: which card it was trained to read."""
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -46,7 +50,7 @@ class LocalOptions:
     base: str | None = None
     attention: str = "auto"
     constrained: bool = True
-    card: Literal["compact", "full"] = "compact"
+    card: Literal["brief", "compact", "full"] = "compact"
     backend: str = "auto"
     revision: str | None = None
     offline: bool = False
@@ -87,6 +91,24 @@ class LocalOptions:
             ConfigurationError: For an unknown name or a value that is not of its kind.
         """
         return cls().merged(dict(parse_qsl(query, keep_blank_values=True)))
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> LocalOptions:
+        """What a policy's own folder says of its use: the card, and nothing else.
+
+        Raises:
+            ConfigurationError: The file is there and cannot be read.
+        """
+        file = folder / POLICY_FILE
+        if not file.is_file():
+            return cls()
+        try:
+            with file.open("rb") as opened:
+                data = json.loads(opened.read(65_536))
+            card = data["card"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(f"{file} does not say which card the policy reads: {error}") from error
+        return cls().merged({"card": card})
 
     def merged(self, written: Mapping[str, object]) -> LocalOptions:
         """These options with others over them; texts are read, None is left out."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from genevolve.grammar.errors import ConfigurationError
+from genevolve.programs.policies.language_card import Size
 from genevolve.programs.policies.local.options import LocalOptions
 from genevolve.programs.policies.local.transcript import Transcript, decoded
 from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Stop, Tokens
@@ -66,7 +69,7 @@ class LocalPolicy:
         from genevolve.programs.policies.local.chat import chat_format
 
         self.options = options or LocalOptions()
-        self.card: Literal["compact", "full"] = self.options.card
+        self.card: Size = self.options.card
         self.model = model
         self.tokenizer = tokenizer
         self.format = chat_format(tokenizer, more_ends=_end_tokens(model))
@@ -338,15 +341,16 @@ def _state_of(model: Any) -> tuple[tuple[int, int], ...]:
 
 def _read_spec(spec: str, options: dict[str, object]) -> tuple[str, LocalOptions]:
     location, _, query = spec.strip().partition("?")
-    chosen = LocalOptions.parse(query).merged(options)
+    written = dict(parse_qsl(query, keep_blank_values=True))
     if location == "smollm2":
         from genevolve.programs.policies.catalog import smollm2_file
 
-        return str(smollm2_file()), chosen
+        return str(smollm2_file()), LocalOptions().merged(written).merged(options)
     location = location.removeprefix("local:")
     if not location:
         raise ConfigurationError("local needs a model: a folder, a GGUF file or a hub id, as in local:FOLDER")
-    return location, chosen
+    own = LocalOptions.of_folder(Path(location).expanduser())
+    return location, own.merged(written).merged(options)
 
 
 def _shown(spec: str) -> str:

@@ -1,0 +1,159 @@
+"""A mini policy: a language model of a few million parameters with a tokenizer of its own, made from nothing.
+
+    model, tokenizer = make_mini(texts, MiniSettings(), seed=0)
+    save_policy(model, tokenizer, folder)
+
+It knows no language before its cold start. It reads the `brief` card, whose prompts are short, so that rollouts and
+training steps take seconds on a processor. What it learns holds for the world it was trained on and for no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from genevolve.grammar.errors import AuthorError
+from genevolve.programs.policies.local.options import POLICY_FILE
+
+END, PAD = "<|end|>", "<|pad|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""One token opens a message and one ends it; the prompt of a turn begins with the prompt of the one before."""
+
+
+@dataclass(frozen=True)
+class MiniSettings:
+    """The size of a mini policy.
+
+    Attributes:
+        vocabulary: Tokens, special ones included; at least 300 (bytes and markers).
+        width: Of the hidden states.
+        layers: Transformer blocks.
+        heads: Of attention; divides `width`.
+        key_heads: Of keys and values; divides `heads`.
+        feed: Width of the feed-forward part.
+        context: Most tokens of a dialogue.
+    """
+
+    vocabulary: int = 2048
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    key_heads: int = 3
+    feed: int = 512
+    context: int = 2048
+
+    def __post_init__(self) -> None:
+        """Raise `AuthorError` for sizes that do not fit together."""
+        if self.vocabulary < 300:
+            raise AuthorError(f"a vocabulary has at least 300 tokens, not {self.vocabulary}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise AuthorError(f"{self.heads} heads must divide a width of {self.width} into even parts")
+        if self.heads % self.key_heads:
+            raise AuthorError(f"{self.key_heads} key heads must divide {self.heads} heads")
+        if min(self.layers, self.feed, self.context) < 1:
+            raise AuthorError("layers, feed and context are at least 1")
+
+
+def make_mini(
+    texts: Iterable[str], settings: MiniSettings | None = None, *, seed: int = 0
+) -> tuple[Any, Any]:
+    """A tokenizer learned from texts, and a model with random weights.
+
+    Args:
+        texts: Dialogues and programs as the policy will read them.
+        settings: Its size.
+        seed: Of the weights.
+
+    Returns:
+        The model (Llama architecture, tied embeddings, float32) and its tokenizer, both of transformers.
+
+    Raises:
+        AuthorError: The texts are too few for a tokenizer.
+    """
+    chosen = settings or MiniSettings()
+    tokenizer = _tokenizer(texts, chosen)
+    return _model(tokenizer, chosen, seed), tokenizer
+
+
+def save_policy(model: Any, tokenizer: Any, folder: Path, *, card: str = "brief") -> Path:
+    """Save a policy in Hugging Face format, with the language card that it was trained to read."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / POLICY_FILE).write_text(json.dumps({"card": card}, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def size_of(model: Any) -> int:
+    """How many parameters a model has; tied ones count once."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def _tokenizer(texts: Iterable[str], settings: MiniSettings) -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE(unk_token=None))
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            # Digits stand alone: numbers are copied and counted, not remembered.
+            pre_tokenizers.Split(Regex(r"\d"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocabulary,
+        special_tokens=[PAD, END, *ROLES],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer)
+    if inner.get_vocab_size() < 300:
+        raise AuthorError("the texts are too few to learn a tokenizer from; more trajectories are needed")
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token=END, pad_token=PAD, additional_special_tokens=list(ROLES)
+    )
+    made.chat_template = TEMPLATE
+    made.model_max_length = settings.context
+    return made
+
+
+def _model(tokenizer: Any, settings: MiniSettings, seed: int) -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.width,
+        intermediate_size=settings.feed,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.key_heads,
+        max_position_embeddings=settings.context,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    # A generator of its own would not reach the initialisation; the process's is put back afterwards.
+    state = torch.get_rng_state()
+    try:
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    finally:
+        torch.set_rng_state(state)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def described(settings: MiniSettings) -> dict[str, int]:
+    """The sizes as plain data."""
+    return asdict(settings)
