@@ -251,7 +251,7 @@ DECISIONS: tuple[Decision, ...] = (
     Decision(
         "failure_guards",
         _cue("spelled_once"),
-        "Say that the quoted words are the only words in the picture and that nothing else is written.",
+        "Say that nothing is written besides the quoted words, so that no further letters or captions are added.",
     ),
     Decision(
         "failure_guards",

@@ -17,6 +17,7 @@ from enum import Enum
 
 from genevolve.experience_store.bundle import Bullet, Bundle, Guidance, RetrievalKey
 from genevolve.experience_store.experience import Experience, ProgramRecord, RewardParts
+from genevolve.experience_store.wording import names_of, restates
 from genevolve.grammar.tree import Tree
 from genevolve.optimizer.advice import DECISIONS, Decision
 from genevolve.optimizer.profile import Profile, profile
@@ -124,22 +125,32 @@ def pair_of(group: Sequence[Attempt], min_gap: float = MIN_GAP) -> Pair | Skippe
 def summarise(about: About, pair: Pair) -> Bundle | None:
     """The advice of a pair, from the table of decisions; None when the two decided alike everywhere.
 
-    Fields without a difference hold what the best did, marked as standard.
+    Fields without a difference hold what the best did, marked as standard. Advice that happens to say what this very
+    request or its programs say, or a name of theirs, is left out: the store would refuse all of it.
     """
     if pair.best.tree is None or pair.worst.tree is None:
         return None
     best, worst = profile(pair.best.tree), profile(pair.worst.tree)
+    names = names_of((about.request, *pair.best.facts, *pair.worst.facts))
+    prompts = (pair.best.text, pair.worst.text)
+
+    def fits(bullet: Bullet) -> bool:
+        return not restates(bullet.text, about.request, prompts) and names.within(bullet.text) is None
+
     fields: dict[str, tuple[Bullet, ...]] = {}
     for name in dict.fromkeys(d.field for d in DECISIONS):
-        fields[name] = _bullets([d for d in DECISIONS if d.field == name], best, worst)
+        fields[name] = _bullets([d for d in DECISIONS if d.field == name], best, worst, fits)
     differing = [b for found in fields.values() for b in found if not b.standard]
     if not differing:
         return None
-    guidance = Guidance(focus=(_focus(fields),), **fields)
+    focus = _focus(fields)
+    guidance = Guidance(focus=(focus,) if fits(focus) else (), **fields)
     return Bundle(RetrievalKey(_trigger(best), _summary(best)), guidance)
 
 
-def _bullets(decisions: Sequence[Decision], best: Profile, worst: Profile) -> tuple[Bullet, ...]:
+def _bullets(
+    decisions: Sequence[Decision], best: Profile, worst: Profile, fits: Callable[[Bullet], bool]
+) -> tuple[Bullet, ...]:
     told: list[Bullet] = []
     shared: list[Bullet] = []
     for d in decisions:
@@ -150,6 +161,7 @@ def _bullets(decisions: Sequence[Decision], best: Profile, worst: Profile) -> tu
             told.append(Bullet(d.against))
         elif here and there:
             shared.append(Bullet(d.advice, standard=True))
+    told, shared = [b for b in told if fits(b)], [b for b in shared if fits(b)]
     return tuple((told or shared[:1])[:MAX_BULLETS])
 
 
@@ -213,8 +225,15 @@ def contrast(
     if isinstance(pair, Skipped):
         return pair
     bundle = summariser(about, pair)
-    if bundle is None:
-        return Skipped.SAME
+    return Skipped.SAME if bundle is None else experience_of(about, pair, bundle)
+
+
+def experience_of(about: About, pair: Pair, bundle: Bundle) -> Experience:
+    """A pair with its advice, as the store takes it or refuses it.
+
+    Raises:
+        ValueError: An attempt of the pair has no reward.
+    """
     skills = tuple(sorted(profile(pair.best.tree).skills)) if pair.best.tree is not None else ()
     return Experience(
         about.request,

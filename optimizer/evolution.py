@@ -32,7 +32,17 @@ from genevolve.interpreter.blocking import blocking
 from genevolve.interpreter.judges.formulas import Formula
 from genevolve.interpreter.judges.protocol import Verdict
 from genevolve.interpreter.values import Evidence, Images, Value, to_json
-from genevolve.optimizer.contrast import MIN_GAP, About, Attempt, Skipped, Summarise, contrast, summarise
+from genevolve.optimizer.contrast import (
+    MIN_GAP,
+    About,
+    Attempt,
+    Pair,
+    Skipped,
+    Summarise,
+    experience_of,
+    pair_of,
+    summarise,
+)
 from genevolve.optimizer.profile import Profile, profile
 from genevolve.optimizer.rewards import ALPHA, nothing_earned, reward_of
 from genevolve.optimizer.rows import Encode, Row, opening, row_of, teacher_prompt
@@ -43,7 +53,6 @@ from genevolve.programs.synthesis.rollout import Bounds, Outcome, Rollout
 
 if TYPE_CHECKING:
     from genevolve.experience_store.bundle import Bundle
-    from genevolve.experience_store.experience import Experience
     from genevolve.experience_store.store import ExperienceStore
     from genevolve.interpreter.judges.protocol import Judge
     from genevolve.interpreter.machine import Machine
@@ -163,7 +172,7 @@ class Evolution:
         judge_name: Name and version of the judges, for provenance.
         context: Tokens that the model reads at most. A teacher that would read more than that, with its guide and the
             completion, is not asked. None is no limit.
-        judges: Programs that are judged at a time.
+        judges: Programs that are judged, and pairs that are worded, at a time.
     """
 
     def __init__(
@@ -319,34 +328,38 @@ class Evolution:
         said = ["no memory"] * len(requests)
         if self._store is None:
             return said
-        found: list[tuple[float, int, Experience]] = []
         version = self._policy.version
+        waiting: list[tuple[int, About, Pair]] = []
         for i, (request, group) in enumerate(zip(requests, scored, strict=True)):
-            about = About(
-                request.wanted.request,
-                request.wanted.category,
-                self._judge_name,
-                version,
-                number,
-                created=float(number),  # a clock would make two runs of one seed differ
-            )
-            made = contrast(
-                about,
-                [attempt_of(s) for s in group],
-                min_gap=self._settings.min_gap,
-                summariser=self._summarise,
-            )
-            if isinstance(made, Skipped):
-                said[i] = made.value
+            wanted = request.wanted
+            # A clock would make two runs of one seed differ.
+            made = float(number)
+            about = About(wanted.request, wanted.category, self._judge_name, version, number, created=made)
+            pair = pair_of([attempt_of(s) for s in group], self._settings.min_gap)
+            if isinstance(pair, Pair):
+                waiting.append((i, about, pair))
             else:
-                found.append((-made.gap, i, made))
-        for rank, (_, i, experience) in enumerate(sorted(found, key=lambda f: f[:2])):
-            if rank >= self._settings.most_pairs:
-                said[i] = "beyond the most of a step"
+                said[i] = pair.value
+        waiting.sort(key=lambda w: (-w[2].gap, w[0]))
+        left = self._settings.most_pairs
+        while waiting:
+            tried, waiting = waiting[:left], waiting[left:]
+            if not tried:
+                said[waiting.pop()[0]] = "beyond the most of a step"
                 continue
-            result = self._store.add(experience)
-            said[i] = result.status if result.refusal is None else f"refused: {result.refusal.code}"
+            for (i, about, pair), bundle in zip(tried, self._worded(tried), strict=True):
+                if bundle is None:
+                    said[i] = Skipped.SAME.value
+                    continue
+                left -= 1
+                result = self._store.add(experience_of(about, pair, bundle))
+                said[i] = result.status if result.refusal is None else f"refused: {result.refusal.code}"
         return said
+
+    def _worded(self, pairs: Sequence[tuple[int, About, Pair]]) -> list[Bundle | None]:
+        """What pairs teach, in their order; a summariser may ask a service, so several are asked at a time."""
+        with ThreadPoolExecutor(max(1, self._judges), thread_name_prefix="summaries") as pool:
+            return list(pool.map(lambda p: self._summarise(p[1], p[2]), pairs))
 
     def _guides(self, requests: Sequence[Request]) -> list[tuple[str | None, float | None]]:
         if self._store is None:
