@@ -11,11 +11,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from genevolve.grammar.changes import Change, Kind, ProgramDiff, Slot
 from genevolve.grammar.clauses import Edit
 from genevolve.grammar.display import harmless
 
-_SIGNS = {Kind.ADDED: "+", Kind.REMOVED: "-", Kind.CHANGED: "~", Kind.MOVED: ">", Kind.RENAMED: "="}
+SIGNS: Mapping[Kind, str] = {
+    Kind.ADDED: "+",
+    Kind.REMOVED: "-",
+    Kind.CHANGED: "~",
+    Kind.MOVED: ">",
+    Kind.RENAMED: "=",
+}
 _COLORS = {Kind.ADDED: "32", Kind.REMOVED: "31", Kind.CHANGED: "33", Kind.MOVED: "36", Kind.RENAMED: "36"}
 _KEPT_WORDS = 6
 
@@ -29,9 +37,7 @@ def to_text(diff: ProgramDiff, *, color: bool = False) -> str:
         changes = diff.of(slot)
         if changes:
             lines.append(_paint("1", slot.value.replace("_", " "), color))
-            lines += [
-                f"  {_paint(_COLORS[c.kind], _SIGNS[c.kind], color)} {_line(c, color)}" for c in changes
-            ]
+            lines += [f"  {_paint(_COLORS[c.kind], SIGNS[c.kind], color)} {_line(c, color)}" for c in changes]
     return "\n".join(lines) + "\n"
 
 
@@ -40,7 +46,7 @@ def _paint(style: str, text: str, color: bool) -> str:
 
 
 def _line(change: Change, color: bool) -> str:
-    head = harmless(_head(change))
+    head = harmless(head_of(change))
     before, after = harmless(change.before or ""), harmless(change.after or "")
     match change.kind:
         case Kind.ADDED | Kind.REMOVED if change.what == "skill":
@@ -60,7 +66,7 @@ def _line(change: Change, color: bool) -> str:
             return f"{head}: {_paint('31', before, color)} → {_paint('32', after, color)}"
 
 
-def _head(change: Change) -> str:
+def head_of(change: Change) -> str:
     """What the line is about, such as `image_search query` or `reference tower, image`."""
     named: str
     match change.what:
@@ -82,7 +88,7 @@ def _edit(edit: Edit, index: int, count: int, color: bool) -> str:
     gap = " " if text.startswith(" ") else ""
     text = text.strip()
     if edit.action == "keep":
-        return gap + _shortened(text, first=index == 0, last=index == count - 1)
+        return gap + shortened(text, first=index == 0, last=index == count - 1)
     marked = (
         _paint("31", f"[-{text}-]", color)
         if edit.action == "remove"
@@ -91,7 +97,7 @@ def _edit(edit: Edit, index: int, count: int, color: bool) -> str:
     return (gap or (" " if index else "")) + marked
 
 
-def _shortened(text: str, *, first: bool, last: bool) -> str:
+def shortened(text: str, *, first: bool, last: bool) -> str:
     """What both sides share, with its far end left out when it is long."""
     words = text.split(" ")
     if first and len(words) > _KEPT_WORDS:

@@ -51,6 +51,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "studio": Command("studio", "make an invented world with requests whose ground truth is exact"),
     "bench": Command("bench", "measure a policy on a suite, compare runs, show them as a page"),
+    "report": Command("report", "write one HTML page of a compile run or a bench"),
     "data": Command("data", "make training data: requests, trajectories, filters, truths, splits"),
     "experience": Command("experience", "look into the experience store, and look after it"),
     "serve": Command("serve", "serve a renderer, or genevolve itself to MCP clients"),

@@ -6,8 +6,6 @@ from elsewhere, and the page's policy lets no other script run than its own.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -17,10 +15,10 @@ from genevolve.optimizer.evaluation.folder import Bench
 from genevolve.optimizer.evaluation.records import Result, Scored
 from genevolve.optimizer.evaluation.report_assets import SCRIPT, STYLE
 from genevolve.optimizer.evaluation.thumbnails import Thumbnails
+from genevolve.optimizer.report.page import bar, cut, ends, figure, page
 
 MOST_ROWS = 3_000
 """Rows that a page lists; of more, those with the lowest scores."""
-_LONGEST = 6_000
 
 
 def report_html(bench: Bench, other: Bench | None = None) -> str:
@@ -44,40 +42,7 @@ def report_html(bench: Bench, other: Bench | None = None) -> str:
         _filters(bench.results, compared=comparison is not None),
         f'<section id="rows">{"".join(rows)}</section>',
     ]
-    title = escape(f"{_name(bench)} on {bench.facts['suite']}")
-    return _PAGE.format(
-        style_digest=_digest(STYLE),
-        script_digest=_digest(SCRIPT),
-        title=title,
-        style=STYLE,
-        body="\n".join(body),
-        script=SCRIPT,
-    )
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-style-src 'sha256-{style_digest}'; script-src 'sha256-{script_digest}'; base-uri 'none'; form-action 'none'">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return page(f"{_name(bench)} on {bench.facts['suite']}", "\n".join(body), style=STYLE, script=SCRIPT)
 
 
 # ---- figures -----------------------------------------------------------------------------------------
@@ -98,14 +63,14 @@ def _tiles(benches: Sequence[Bench], comparison: Mapping[str, Any] | None) -> st
     for mark, bench in zip(_marks(benches), benches, strict=True):
         overall = bench.summary()["overall"]
         name = f"score {mark}".strip()
-        tiles.append((_figure(overall["score"]["mean"]), f"{name} {_ends(overall['score'])}"))
+        tiles.append((figure(overall["score"]["mean"]), f"{name} {ends(overall['score'])}"))
         if len(benches) == 1:
-            tiles.append((_figure(overall["missing_as_zero"]["mean"]), "missing pictures as 0"))
+            tiles.append((figure(overall["missing_as_zero"]["mean"]), "missing pictures as 0"))
         counts = " / ".join(str(overall[state]) for state in ("scored", "failed", "unscored"))
         tiles.append((counts, f"scored / failed / unscored {mark}".strip()))
     if comparison is not None:
         found = comparison["overall"]["score"]["difference"]
-        tiles.insert(0, (_figure(found["mean"], "+"), f"B - A {_ends(found, '+')}"))
+        tiles.insert(0, (figure(found["mean"], "+"), f"B - A {ends(found, '+')}"))
     shown = "".join(f'<div class="tile"><b>{escape(b)}</b><span>{escape(t)}</span></div>' for b, t in tiles)
     return f'<div class="tiles">{shown}</div>'
 
@@ -120,9 +85,9 @@ def _table(benches: Sequence[Bench]) -> str:
     names = list(dict.fromkeys(d for _, found in columns for d in found["dimensions"]))
     lines: list[tuple[str, list[str]]] = [
         ("rows", [str(f["rows"]) for _, f in columns]),
-        ("score", [_figure(f["score"]["mean"]) for _, f in columns]),
-        ("missing as 0", [_figure(f["missing_as_zero"]["mean"]) for _, f in columns]),
-        *((d, [_figure(f["dimensions"].get(d, {}).get("mean")) for _, f in columns]) for d in names),
+        ("score", [figure(f["score"]["mean"]) for _, f in columns]),
+        ("missing as 0", [figure(f["missing_as_zero"]["mean"]) for _, f in columns]),
+        *((d, [figure(f["dimensions"].get(d, {}).get("mean")) for _, f in columns]) for d in names),
     ]
     body = "".join(
         f"<tr><td>{escape(name.replace('_', ' '))}</td>{''.join(f'<td>{escape(c)}</td>' for c in cells)}</tr>"
@@ -142,13 +107,13 @@ def _groups(benches: Sequence[Bench], comparison: Mapping[str, Any] | None) -> s
             found = [s["by"].get(grouping, {}).get(group) for s in summaries]
             intervals = [None if f is None else f["missing_as_zero"] for f in found]
             told = None if comparison is None else comparison["by"][grouping][group]["score"]["difference"]
-            bars.append(_bar(group, intervals, told))
+            bars.append(bar(group, intervals, told))
         cards.append(
             f'<div class="card"><h2>By {escape(grouping.replace("_", " "))}</h2>{"".join(bars)}</div>'
         )
     if summaries[0]["constraints"]:
         bars = [
-            _bar(skill, [s["constraints"].get(skill) for s in summaries], _told(comparison, skill))
+            bar(skill, [s["constraints"].get(skill) for s in summaries], _told(comparison, skill))
             for skill in summaries[0]["constraints"]
         ]
         cards.append(f'<div class="card"><h2>Constraints held, by skill</h2>{"".join(bars)}</div>')
@@ -161,41 +126,6 @@ def _told(comparison: Mapping[str, Any] | None, skill: str) -> Mapping[str, Any]
     """The difference of the constraints of a skill, in a comparison that has it."""
     found = None if comparison is None else comparison["constraints"].get(skill)
     return None if found is None else found["difference"]
-
-
-def _bar(name: str, intervals: Sequence[Mapping[str, Any] | None], told: Mapping[str, Any] | None) -> str:
-    """A label, one bar for each run (as inline SVG), and the figure."""
-    height = 16 / len(intervals)
-    parts = ['<rect class="ground" width="100" height="16"/>']
-    for index, (found, style) in enumerate(zip(intervals, ("fa", "fb"), strict=False)):
-        if found is None or found["mean"] is None:
-            continue
-        top = index * height
-        parts.append(
-            f'<rect class="{style}" y="{top + 1:.1f}" width="{_x(found["mean"])}" height="{height - 2:.1f}"/>'
-        )
-        middle = f"{top + height / 2:.1f}"
-        low, high = _x(found["low"]), _x(found["high"])
-        parts.append(
-            f'<line class="whisker" x1="{low}" x2="{high}" y1="{middle}" y2="{middle}" '
-            'vector-effect="non-scaling-stroke"/>'
-        )
-    first = intervals[0]
-    mean = "-" if first is None else _figure(first["mean"])
-    ends = "" if first is None else f' <small class="dim ends">{escape(_ends(first))}</small>'
-    if told is not None:
-        mean, ends = (
-            _figure(told["mean"], "+"),
-            f' <small class="dim ends">{escape(_ends(told, "+"))}</small>',
-        )
-    count = "" if first is None else f" ({first['n']})"
-    svg = f'<svg viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>'
-    label = f"{escape(name.replace('_', ' '))}<span class='small'>{escape(count)}</span>"
-    return f'<div class="bar"><span class="wrap">{label}</span>{svg}<span>{escape(mean)}{ends}</span></div>'
-
-
-def _x(value: float) -> str:
-    return f"{min(1.0, max(0.0, value)) * 100:.2f}"
 
 
 # ---- rows --------------------------------------------------------------------------------------------
@@ -264,7 +194,7 @@ def _row(number: int, results: Sequence[Result], benches: Sequence[Bench], thumb
     details = "".join(_details(m, r) for m, r in zip(marks, results, strict=False))
     return (
         f'<details class="row" {attributes}><summary><div class="pictures">{pictures}</div>'
-        f'<div><div class="ask">{escape(_cut(first.request))}</div><div class="small wrap">{facts}</div></div>'
+        f'<div><div class="ask">{escape(cut(first.request))}</div><div class="small wrap">{facts}</div></div>'
         f'<div class="pill">{pills}</div></summary>'
         f'<div class="body">{details}</div></details>'
     )
@@ -304,14 +234,14 @@ def _rollout(name: str, rollout: Scored) -> str:
     )
     missed = [k for k, v in rollout.parts.items() if v < 0.999]
     lines = [
-        (name or "result", f"{rollout.state}, {_figure(rollout.score)}, {rollout.outcome}"),
+        (name or "result", f"{rollout.state}, {figure(rollout.score)}, {rollout.outcome}"),
         ("dimensions", dimensions),
         ("not met", "; ".join(missed)),
         ("said", rollout.reason),
         ("prompt", rollout.prompt),
     ]
-    facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(_cut(v))}</dd>" for k, v in lines if v)
-    program = f"<pre>{escape(_cut(rollout.program))}</pre>" if rollout.program else ""
+    facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(cut(v))}</dd>" for k, v in lines if v)
+    program = f"<pre>{escape(cut(rollout.program))}</pre>" if rollout.program else ""
     return f"<dl>{facts}</dl>{program}"
 
 
@@ -332,17 +262,3 @@ def _marks(benches: Sequence[Bench]) -> tuple[str, ...]:
 def _name(bench: Bench) -> str:
     policy = bench.facts["policy"]
     return str(policy.get("name", "")) if isinstance(policy, Mapping) else str(policy)
-
-
-def _figure(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.3f}"
-
-
-def _ends(found: Mapping[str, Any], sign: str = "") -> str:
-    if found["low"] is None:
-        return ""
-    return f"[{found['low']:{sign}.2f}, {found['high']:{sign}.2f}]"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

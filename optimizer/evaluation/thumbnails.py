@@ -21,10 +21,11 @@ class Thumbnails:
     Args:
         count: How many will be asked for: the more, the smaller they are.
         budget: Bytes in all.
+        side: Their longer side in pixels; by default `count` decides.
     """
 
-    def __init__(self, count: int, budget: int = BUDGET) -> None:
-        self.side = next((side for most, side in _SIDES if count <= most), _SMALLEST)
+    def __init__(self, count: int, budget: int = BUDGET, *, side: int | None = None) -> None:
+        self.side = side or next((side for most, side in _SIDES if count <= most), _SMALLEST)
         self._left = budget
         self._made: dict[Path, str] = {}
 
