@@ -196,6 +196,11 @@ class Evolution:
         self._end, self._summarise, self._judge_name = end_token, summariser, judge_name
         self._context, self._judges = context, judges
 
+    @property
+    def siblings(self) -> int:
+        """Rollouts of each request."""
+        return self._settings.siblings
+
     def step(self, requests: Sequence[Request], number: int) -> Step:
         """Roll out, score, contrast and retrieve for a list of requests.
 
@@ -231,11 +236,15 @@ class Evolution:
     # ---- rollouts and rewards ----
 
     def _roll_out(self, requests: Sequence[Request], number: int) -> list[list[Rollout]]:
-        k = self._settings.siblings
-        tasks = [
-            Task(r.sketch, tuple(seed_of(self._settings.seed, number, r.wanted.id, i) for i in range(k)))
-            for r in requests
-        ]
+        k, seed = self._settings.siblings, self._settings.seed
+        met: Counter[str] = Counter()
+        tasks = []
+        for request in requests:
+            name = request.wanted.id
+            # A request that a step has twice is rolled out anew, not copied.
+            seeds = tuple(seed_of(seed, number, name, k * met[name] + i) for i in range(k))
+            tasks.append(Task(request.sketch, seeds, id=name))
+            met[name] += 1
         return fill_many(tasks, self._policy, self._machine, bounds=self._settings.bounds)
 
     def _score(

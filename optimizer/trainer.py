@@ -8,6 +8,7 @@ Where it hooks into TRL's trainer, and how it departs from it:
   on: unscored ones and those of degenerate groups).
 - One forward pass of the student serves GRPO and SDL; common beginnings are computed once (`scoring`).
 - The reference of the KL term is a copy made here: TRL would load it anew by name, which a model in memory has not.
+- Rows that must not be trained on count nowhere: the loss is the mean over the others, as if those had not been made.
 - Micro-batches are shuffled by group, so that siblings stay together and share their prompt.
 """
 
@@ -32,6 +33,8 @@ from genevolve.optimizer.sdl import SDLSettings, sdl_metrics, sdl_terms
 from genevolve.optimizer.weights import Shadow
 
 TEACHER_FILE = "teacher.safetensors"
+_MEAN_OVER_ROWS = ("grpo", "luspo", "sapo", "dr_grpo")
+"""Losses of TRL that divide by the number of rows; the others divide by the number of tokens that count."""
 
 
 class Teacher(Enum):
@@ -110,6 +113,12 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
         taught = torch.tensor([float(bool(ids)) for ids in given], device=device) * rows
         mask = out.get("tool_mask", torch.ones_like(out["completion_mask"]))
         out["tool_mask"] = mask * rows[:, None].to(mask.dtype)
+        everything = torch.stack([rows.sum(), torch.tensor(float(len(rows)), device=device)])
+        kept, made = self.accelerator.gather(everything[None]).sum(0)
+        out["row_scale"] = made / kept.clamp(min=1)
+        if "num_items_in_batch" in out:
+            left = (out["completion_mask"] * out["tool_mask"]).sum()
+            out["num_items_in_batch"] = self.accelerator.gather(left).sum()
         # A row without advice has a prompt of one token here; it is masked and never read.
         prompts = [torch.tensor(ids or [0], device=device) for ids in given]
         out["teacher_prompt_ids"] = pad(prompts, 0, "left")
@@ -211,6 +220,8 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
             log_q = self._teacher_log_probs(model, inputs) if wanted else None
             self._score_mask = mask
             loss: torch.Tensor = super()._compute_loss(model, inputs)
+            if self.loss_type in _MEAN_OVER_ROWS:
+                loss = loss * inputs["row_scale"]
             student: torch.Tensor | None = self._student
         finally:
             self._student, self._score_mask = None, None

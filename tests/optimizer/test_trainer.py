@@ -75,12 +75,18 @@ def rollouts(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     return out
 
 
-def plain_rollouts(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+def scored_rollouts(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    """The same, all of them scored."""
     made = rollouts(prompts, trainer)
-    for i, keep in enumerate(made.pop("train_row")):
-        if not keep:
-            made["env_mask"][i] = [0] * len(made["env_mask"][i])
-    del made["teacher_prompt_ids"]
+    made["reward"] = [0.5 if r is None else r for r in made["reward"]]
+    made["train_row"] = [1] * len(prompts)
+    return made
+
+
+def plain_rollouts(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    """Those, as TRL's own trainer takes them."""
+    made = scored_rollouts(prompts, trainer)
+    del made["teacher_prompt_ids"], made["train_row"]
     return made
 
 
@@ -119,7 +125,7 @@ def dataset() -> Any:
     return Dataset.from_list([{"prompt": f"w{i} w{i + 1}"} for i in range(2, 14)])
 
 
-def build(folder: Path, distillation: Any = None, **more: Any) -> Any:
+def build(folder: Path, distillation: Any = None, rollout_func: Any = rollouts, **more: Any) -> Any:
     from genevolve.optimizer.trainer import VEDTrainer, precomputed_reward
 
     return VEDTrainer(
@@ -129,7 +135,7 @@ def build(folder: Path, distillation: Any = None, **more: Any) -> Any:
         reward_funcs=[precomputed_reward],
         train_dataset=dataset(),
         processing_class=tokenizer(),
-        rollout_func=rollouts,
+        rollout_func=rollout_func,
     )
 
 
@@ -146,7 +152,7 @@ def test_without_distillation_it_is_grpo(
     from genevolve.optimizer import trainer as module
 
     settings = module.Distillation(weight=0.0, kl_weight=beta)
-    ours = build(tmp_path / "ours", settings)
+    ours = build(tmp_path / "ours", settings, scored_rollouts)
     ours.train()
     policy().save_pretrained(tmp_path / "reference")  # TRL loads its reference by name
     model = policy()
@@ -229,7 +235,7 @@ def test_the_loss_is_the_equations(tmp_path: Path, teacher: str, share: bool, no
     clipped = ratio.clamp(0.8, 1.28)
     token = -torch.minimum(ratio * advantage, clipped * advantage)
     token = token + 0.05 * (torch.exp(ref - lp) - (ref - lp) - 1)
-    grpo = (token * mask).sum(-1).mean()
+    grpo = (token * mask).sum() / (mask.sum(-1) > 0).sum()  # the unscored row is no row
     rows = batch["sdl_rows"].double()
     terms = sdl_terms(lp, lq, before, mask * rows[:, None], numbers)  # itself held against a plain reference
     wanted = grpo + 2.0 * (terms.per_row * rows).sum() / rows.sum()
@@ -277,6 +283,41 @@ def test_observations_and_rows_left_out_have_no_gradient(tmp_path: Path) -> None
     assert not grad[outside].any()
     assert not grad[4].any(), "the unscored row"
     assert grad[~outside].any()
+
+
+def test_rows_left_out_are_as_if_they_had_not_been_made(tmp_path: Path) -> None:
+    """The loss and every gradient of a batch with such rows, and of the batch without them."""
+    trainer = build(tmp_path)
+    model, batch = captured(trainer)
+    assert float(batch["sdl_rows"].sum()) > 0
+
+    def gradients(inputs: dict[str, Any]) -> tuple[float, list[torch.Tensor]]:
+        model.zero_grad()
+        loss = trainer._compute_loss(model, inputs)
+        loss.backward()
+        return float(loss), [p.grad.clone() for p in model.parameters()]
+
+    whole, with_it = gradients(batch)
+    keep = torch.tensor([0, 1, 2, 3, 5])
+    fewer = {
+        name: value[keep] if isinstance(value, torch.Tensor) and value.dim() and len(value) == 6 else value
+        for name, value in batch.items()
+    }
+    fewer["row_scale"] = torch.tensor(1.0)
+    less, without_it = gradients(fewer)
+    assert whole == pytest.approx(less, rel=1e-6)
+    for a, b in zip(with_it, without_it, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+    # Whatever the row would have earned, and whatever it says, changes nothing.
+    other = {
+        name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in batch.items()
+    }
+    other["completion_ids"][4] = other["completion_ids"][4].flip(0)
+    other["advantages"][4] = 7.0
+    again, with_other = gradients(other)
+    assert again == pytest.approx(whole, rel=1e-6)
+    for a, b in zip(with_it, with_other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
 
 
 def test_a_batch_that_must_not_be_trained_on_changes_nothing(tmp_path: Path) -> None:
