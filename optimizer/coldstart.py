@@ -167,7 +167,7 @@ def cold_start(
     """
     import torch
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
     usable = [e for e in examples if len(e.ids) <= settings.longest]
     if not usable:
@@ -201,7 +201,7 @@ def cold_start(
         dataloader_pin_memory=False,
     )
     callbacks = [] if settings.minutes is None else [_clock(settings.minutes)]
-    trainer = SFTTrainer(
+    trainer = _trainer_class()(
         model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=callbacks
     )
     trainer.train()
@@ -216,6 +216,35 @@ def cold_start(
         "first_loss": losses[0] if losses else float("nan"),
         "last_loss": losses[-1] if losses else float("nan"),
     }
+
+
+def _trainer_class() -> Any:
+    from torch.nn import functional
+    from trl import SFTTrainer
+
+    from genevolve.optimizer.scoring import body_of
+
+    class AssistantTrainer(SFTTrainer):  # type: ignore[misc]  # TRL's trainer is not typed
+        """TRL's trainer with the head computed where a token is learned, and nowhere else."""
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            if return_outputs or self.accelerator.num_processes > 1:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            whole = self.accelerator.unwrap_model(model)
+            # Rows are padded at their end, where a causal model's padding is never looked at: no mask is needed.
+            with self.accelerator.autocast():
+                hidden = body_of(whole)(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+                learned = inputs["labels"][:, 1:] != -100
+                logits = whole.get_output_embeddings()(hidden[:, :-1][learned])
+                total = functional.cross_entropy(
+                    logits.float(), inputs["labels"][:, 1:][learned], reduction="sum"
+                )
+            count = learned.sum() if num_items_in_batch is None else num_items_in_batch
+            return total / count
+
+    return AssistantTrainer
 
 
 def _clock(minutes: float) -> Any:

@@ -150,7 +150,7 @@ def _hidden(
             targets.extend(row.ids[p] for p in row.scored)
             places.extend((row.index, p - row.prompt) for p in row.scored)
 
-    body = model.get_base_model().base_model if hasattr(model, "peft_config") else model.base_model
+    body = body_of(model)
     past, shared = None, 0
     if share and (common := _common(rows)) >= MIN_SHARED:
         past, shared = _prefix(body, rows[0].ids[:common], None, device), common
@@ -163,6 +163,11 @@ def _hidden(
             states = checkpoint(run, use_reentrant=False) if recompute_rows else run()
             collect(states, piece, start)
     return torch.cat(found), torch.tensor(targets, device=device), places
+
+
+def body_of(model: Any) -> Any:
+    """A causal language model without its head, adapters kept."""
+    return model.get_base_model().base_model if hasattr(model, "peft_config") else model.base_model
 
 
 def _pieces(rows: list[_Row], size: int) -> list[list[_Row]]:
