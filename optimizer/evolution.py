@@ -103,10 +103,11 @@ ROW_FIELDS = (
 
 @dataclass(frozen=True)
 class Request:
-    """A request to learn on, and what is known of its picture."""
+    """A request to learn on, and what is known of its picture. `guide` is shown to the rollouts, for measuring it."""
 
     sketch: Program
     wanted: Wanted
+    guide: str | None = None
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ class Evolution:
             name = request.wanted.id
             # A request that a step has twice is rolled out anew, not copied.
             seeds = tuple(seed_of(seed, number, name, k * met[name] + i) for i in range(k))
-            tasks.append(Task(request.sketch, seeds, id=name))
+            tasks.append(Task(request.sketch, seeds, request.guide, id=name))
             met[name] += 1
         return fill_many(tasks, self._policy, self._machine, bounds=self._settings.bounds)
 

@@ -13,7 +13,7 @@ from genevolve.grammar.errors import ConfigurationError
 from genevolve.programs.policies.language_card import Size
 from genevolve.programs.policies.local.options import LocalOptions
 from genevolve.programs.policies.local.transcript import Transcript, decoded
-from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Stop, Tokens
+from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Message, Stop, Tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,6 +154,12 @@ class LocalPolicy:
         self.backend.forget()
 
     # ---- for training ------------------------------------------------------------------------------
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """A dialogue of texts and the opening of the turn after it, as tokens."""
+        from genevolve.programs.policies.local.chat import prompt_ids
+
+        return prompt_ids(self.format, messages)
 
     def refresh(self) -> None:
         """Read the weights again: what was computed with the old ones is forgotten."""
