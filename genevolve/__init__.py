@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from genevolve.interpreter.run import Run
     from genevolve.interpreter.tools.function_tool import tool
     from genevolve.interpreter.values import Evidence, ImageHandle, Images, SizeValue, Snippet
+    from genevolve.optimizer.compiling.run import Compiled, compile
     from genevolve.programs.program import Program
     from genevolve.programs.session import open_environment, open_machine
 
@@ -64,6 +65,7 @@ _HOMES = {
     "interpreter.run": ("Run",),
     "interpreter.tools.function_tool": ("tool",),
     "interpreter.values": ("Evidence", "ImageHandle", "Images", "SizeValue", "Snippet"),
+    "optimizer.compiling.run": ("Compiled", "compile"),
     "programs.program": ("Program",),
     "programs.session": ("open_environment", "open_machine"),
 }
@@ -73,6 +75,7 @@ __all__ = [
     "AuthorError",
     "Bundle",
     "Cancelled",
+    "Compiled",
     "Config",
     "ConfigurationError",
     "Evidence",
@@ -92,6 +95,7 @@ __all__ = [
     "Snippet",
     "StorageError",
     "Z",
+    "compile",
     "extract",
     "load_config",
     "open_environment",

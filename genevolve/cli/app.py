@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "bench": Command("bench", "measure a policy on a suite, compare runs, show them as a page"),
     "report": Command("report", "write one HTML page of a compile run or a bench"),
     "data": Command("data", "make training data: requests, trajectories, filters, truths, splits"),
+    "compile": Command("compile", "train a policy on what its own rollouts teach"),
     "experience": Command("experience", "look into the experience store, and look after it"),
     "serve": Command("serve", "serve a renderer, or genevolve itself to MCP clients"),
     "judge": Command("judge", "judge pictures, and measure judges"),

@@ -5,8 +5,8 @@
     DIR/steps.jsonl     figures, a line a step; DIR/groups.jsonl a line a request
     DIR/checkpoints/checkpoint-N/complete.json   last file of a checkpoint: without it the checkpoint does not count
 
-One process at a time works in it, which a file lock makes sure of. Whatever is newer than the last complete checkpoint is
-taken back when a run goes on: lines are cut off, the experience store is put back as it was, later versions go.
+One process at a time works in it, which a file lock makes sure of. Whatever is newer than the last complete checkpoint
+is taken back when a run goes on: lines are cut off, the experience store is put back as it was, later versions go.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RunFolder:
 
     Args:
         path: Made when it does not exist.
-        resume: Whether a run that is there goes on; without, the folder must be empty or absent.
+        resume: Whether a run that is there goes on, if there is one; without, the folder must be empty or absent.
 
     Raises:
         AuthorError: Another process works there, or something is there that may not be touched, or nothing to resume.
@@ -231,11 +231,12 @@ def check(path: Path, *, resume: bool) -> None:
         names = {p.name for p in path.iterdir()} if path.exists() else set()
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
-    begun = "compile.json" in names
-    if resume and not begun:
-        raise AuthorError(f"{path} holds no compilation that could be resumed (it has no compile.json)")
-    if not resume and {n for n in names if n != _LOCK and not _ours_before(n)}:
-        hint = "use --resume to go on with the run there, or " if begun else ""
+    if resume and "compile.json" in names:
+        return
+    if {n for n in names if not _ours_before(n)}:
+        if resume:
+            raise AuthorError(f"{path} holds no compilation that could be resumed (it has no compile.json)")
+        hint = "use --resume to go on with the run there, or " if "compile.json" in names else ""
         raise AuthorError(f"{path} is not empty: {hint}choose another folder")
 
 
@@ -260,8 +261,10 @@ def now() -> str:
 
 
 def _ours_before(name: str) -> bool:
-    """What a process that was killed before it wrote compile.json leaves."""
-    return name.startswith(".compile.json.") and name.endswith(durable.PART)
+    """What a process that was killed before it wrote compile.json leaves, and the lock."""
+    return name in (_LOCK, "programs") or (
+        name.startswith((".compile.json.", ".state.json.")) and name.endswith(durable.PART)
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -49,7 +49,7 @@ class PolicySection:
     card: str = _of("auto", "language card that it reads; auto: the one it asks for", choices=CARDS)
     train_forced: bool = _of(False, "whether tokens that the grammar left no choice about are trained on too")
     lora_rank: int = _of(0, "rank of a LoRA adapter; 0 trains all weights", most=1024)
-    lora_alpha: float = _of(32.0, "scale of the adapter", beyond=True)
+    lora_alpha: int = _of(32, "scale of the adapter", least=1)
     lora_dropout: float = _of(0.0, "dropout in the adapter", most=0.9)
     lora_targets: str = _of("all-linear", "layers with an adapter: names with commas, or all-linear")
     mini_vocabulary: int = _of(2048, "tokens of a mini policy", least=300, most=200_000)
@@ -93,7 +93,9 @@ class RolloutSection:
 class RewardSection:
     """`[reward]`: R = (1 - alpha) * picture + alpha * program."""
 
-    renderer: str = _of("", 'who draws: "studio" (its own suites), or any renderer; empty: as `genevolve bench`')
+    renderer: str = _of(
+        "", 'who draws: "studio" (its own suites), or any renderer; empty: as `genevolve bench`'
+    )
     judge: str = _of("", 'who judges pictures: "inspector", "kscore:MODEL", …; empty: as `genevolve bench`')
     alpha: float = _of(0.5, "weight of the program's sufficiency", most=1)
     formula: str = _of("paper", "how dimensions become a KScore", choices=FORMULAS)
@@ -111,7 +113,8 @@ class MemorySection:
     most_pairs: int = _of(8, "experiences of a step at most")
     embedder: str = _of("auto", "model of requests, as library.embedder takes it")
     summariser: str = _of(
-        "embedded", 'who words what a pair teaches: "embedded", or "dspy:POLICY" (a policy or a model with a key)'
+        "embedded",
+        'who words what a pair teaches: "embedded", or "dspy:POLICY" (a policy or a model with a key)',
     )
 
 
@@ -131,7 +134,9 @@ class TrainingSection:
     gradient_checkpointing: bool = _of(False, "compute layers twice instead of keeping them")
     save_every: int = _of(10, "steps between checkpoints, from which a killed run goes on", least=1)
     seed: int = _of(0, "of everything that is drawn")
-    report_to: tuple[str, ...] = _of((), "trackio, tensorboard or wandb, besides the run's own files", choices=REPORTERS)
+    report_to: tuple[str, ...] = _of(
+        (), "trackio, tensorboard or wandb, besides the run's own files", choices=REPORTERS
+    )
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,9 @@ class LimitsSection:
     money: float = _of(0.0, "money for priced tools, pictures and judgements, by the prices of the settings")
     patience: int = _of(0, "steps without a better validation and without a better moving reward")
     window: int = _of(10, "steps of the moving reward", least=1, most=100_000)
-    kl: float = _of(4.0, "divergence from the start, per token: a mean over the window above it is a collapse")
+    kl: float = _of(
+        4.0, "divergence from the start, per token: a mean over the window above it is a collapse"
+    )
     collapse: float = _of(
         0.5, "share of the first window's reward: a moving reward below it is a collapse", most=1
     )

@@ -2,7 +2,7 @@
 
     settings = read_settings("laptop", Path("compile.toml"), ["training.steps=40", "policy.policy=smollm2"])
 
-A name that is not known, a value of another kind and a number out of its range are told with the place where they stand.
+Names that are not known, values of another kind and numbers out of range are told with the place where they stand.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Setting(NamedTuple):
 
 def all_settings() -> Iterator[Setting]:
     """Every setting in order, with its value in both presets."""
+    defaults = CompileSettings()
     for section in fields(CompileSettings):
-        made = section.default_factory()  # type: ignore[misc]  # every section has one
+        made = getattr(defaults, section.name)
         for entry in fields(made):
             name = f"{section.name}.{entry.name}"
             paper = getattr(made, entry.name)
@@ -219,12 +220,18 @@ def _number(value: Any, setting: Setting) -> int | float:
             value = int(value) if whole else float(value)
         except ValueError:
             raise ValueError(f"expected a {'whole ' if whole else ''}number, not {value!r}") from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and not isinstance(value, int)):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (whole and not isinstance(value, int))
+    ):
         raise ValueError(f"expected a {'whole ' if whole else ''}number, not {value!r}")
     inside = limits.least < value if limits.beyond else limits.least <= value
     if not inside or not value <= limits.most or not math.isfinite(value):
         least = f"above {limits.least:g}" if limits.beyond else f"from {limits.least:g}"
-        most = "" if limits.most >= s.HUGE else f"{' and at most' if limits.beyond else ' to'} {limits.most:g}"
+        most = (
+            "" if limits.most >= s.HUGE else f"{' and at most' if limits.beyond else ' to'} {limits.most:g}"
+        )
         raise ValueError(f"expected a number {least}{most}, not {value}")
     return value if whole else float(value)
 

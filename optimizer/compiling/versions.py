@@ -173,7 +173,9 @@ def rollback(folder: Path, name: str) -> Version:
         versions = Versions(folder)
         version = versions.get(name)
         if not version.accepted:
-            raise AuthorError(f"{name} was never accepted ({version.why}); only accepted versions can be the best")
+            raise AuthorError(
+                f"{name} was never accepted ({version.why}); only accepted versions can be the best"
+            )
         checkpoints = run.complete()
         if checkpoints:
             run.amend(checkpoints[-1], best=name)
