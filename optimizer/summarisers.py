@@ -24,6 +24,7 @@ from genevolve.grammar.errors import AuthorError, ConfigurationError, GenevolveE
 from genevolve.grammar.suggest import closest, did_you_mean
 from genevolve.interpreter.retry import RetryPolicy
 from genevolve.optimizer.contrast import About, Attempt, Pair, Summarise, experience_of, summarise
+from genevolve.programs.modules.bridge import load_dspy, shortened
 
 if TYPE_CHECKING:
     from genevolve.interpreter.config import Config
@@ -135,6 +136,10 @@ class DspySummariser:
                 raise
             self._count("failed")
             bundle, why = None, str(error)
+        except (OSError, ValueError, TypeError, RuntimeError, LookupError) as error:
+            # A bug in a client library must not end a run that has its own words for the pair.
+            self._count("failed")
+            bundle, why = None, shortened(f"{type(error).__name__}: {error}")
         else:
             self._answered = True
             if bundle is None:
@@ -194,7 +199,6 @@ class DspySummariser:
 
     def _once(self, about: About, pair: Pair) -> tuple[Bundle | None, str]:
         from genevolve.programs.modules.abstractor import ExperienceAbstractor
-        from genevolve.programs.modules.bridge import load_dspy
 
         module = ExperienceAbstractor(
             repairs=self._repairs, validate=lambda data: complaints_about(about, pair, data)
