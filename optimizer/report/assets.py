@@ -18,7 +18,9 @@ nav a{color:var(--a);text-decoration:none}nav a:hover,nav a:focus-visible{text-d
 .warn.bad{border-color:var(--bad);color:inherit}
 .notes ul{margin:.3rem 0;padding-left:1.1rem}.notes li{overflow-wrap:anywhere}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:12px}
-.chart{min-width:0}.chart figcaption{display:block;color:inherit;font-size:inherit;min-height:3.3rem}
+.chart{min-width:0;display:flex;flex-direction:column;justify-content:space-between;margin:0 0 12px}
+.charts .chart{margin:0}.charts.more{margin-top:12px}section>h3{margin-top:1.2rem}
+.chart figcaption{display:block;color:inherit;font-size:inherit}
 .keys{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.82rem;color:var(--dim);margin:.25rem 0 .5rem}
 .keys b{color:var(--ink);font-variant-numeric:tabular-nums}
 .keys i{display:inline-block;width:.75em;height:.75em;border-radius:2px;margin-right:.4em}
@@ -26,6 +28,7 @@ nav a{color:var(--a);text-decoration:none}nav a:hover,nav a:focus-visible{text-d
 font-variant-numeric:tabular-nums}
 .ys{display:flex;flex-direction:column-reverse;justify-content:space-between;text-align:right}
 .ys span{line-height:0}.xs{grid-column:2;display:flex;justify-content:space-between}
+.xs.inset{padding:0 4%}.share{grid-template-columns:minmax(84px,15em) 1fr 3.2em}
 .plot{position:relative;height:150px;min-width:0}.plot svg{width:100%;height:100%;display:block;overflow:visible}
 .grid{stroke:var(--line);stroke-width:1;vector-effect:non-scaling-stroke}
 .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}
@@ -44,7 +47,7 @@ border-radius:6px;padding:3px 7px;pointer-events:none;white-space:pre;font-size:
 [hidden]{display:none!important}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:12px}
 .two .card{min-width:0}.card>h3{margin-bottom:.5rem}
-.fold{background:var(--card);border:1px solid var(--line);border-radius:10px;margin:8px 0}
+.fold{background:var(--card);border:1px solid var(--line);border-radius:10px;margin:6px 0}
 .fold>summary{cursor:pointer;padding:9px 12px;overflow-wrap:anywhere}
 .fold>summary:focus-visible{outline:2px solid var(--a);outline-offset:2px;border-radius:10px}
 .fold[open]>summary{border-bottom:1px solid var(--line)}
@@ -59,12 +62,13 @@ border-radius:6px;padding:3px 7px;pointer-events:none;white-space:pre;font-size:
 font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .chips .top{outline:1.5px solid var(--c)}.chips .low{outline:1.5px solid var(--b)}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:12px;margin:8px 0}
-.side{min-width:0}.side figure img{width:100%;max-width:300px;height:auto;border-radius:8px;background:var(--shade);
+.side{min-width:0}.side figure img{width:100%;height:auto;border-radius:8px;background:var(--shade);
 display:block}
-.side .none{width:100%;max-width:300px;aspect-ratio:1;height:auto}
+.side .none{width:100%;max-width:256px;max-height:none;aspect-ratio:1;height:auto}
 .side h4{margin:0 0 5px;font-size:.87rem;font-weight:600;color:var(--dim)}.side h4 b{color:var(--ink);font-size:1.05rem;
 font-variant-numeric:tabular-nums}
-.side dl{font-size:.8rem;margin-top:6px;grid-template-columns:minmax(0,max-content) max-content}
+.look{display:flex;gap:6px 16px}.look figure{flex:0 1 256px;min-width:0}
+.side dl{font-size:.8rem;margin:0;align-content:start;grid-template-columns:minmax(0,max-content) max-content}
 .side dd{font-variant-numeric:tabular-nums;overflow-wrap:normal}
 .changes{margin:8px 0;font-size:.87rem}.changes h4{margin:.5rem 0 .1rem;font-size:.82rem;color:var(--dim)}
 .changes ul{margin:0;padding-left:0;list-style:none}.changes li{margin:3px 0;padding-left:1.2em;text-indent:-1.2em;
@@ -74,8 +78,9 @@ ins{background:var(--add);text-decoration:none;border-radius:3px;padding:0 2px}
 del{background:var(--cut);border-radius:3px;padding:0 2px}
 .advice{margin:.2rem 0 .6rem;padding-left:1.1rem}.advice li{overflow-wrap:anywhere}.advice .std{color:var(--dim)}
 .prose,td.prose{text-align:left;white-space:normal;min-width:15em;overflow-wrap:anywhere}
-@media (max-width:640px){.side .none{max-width:none}.pick{float:none;display:block;margin:0}
-.chart figcaption{min-height:0}.fold>summary{padding:9px 10px}.fold>.inside{padding:8px 10px}}
+@media (max-width:640px){.pick{float:none;display:block;margin:0}
+.look{flex-direction:column}.look figure{flex:none}.share{grid-template-columns:minmax(70px,46%) 1fr 3.2em}
+.fold>summary{padding:9px 10px}.fold>.inside{padding:8px 10px}}
 @media print{nav{display:none}.card,.fold{break-inside:avoid}}
 """
 )

@@ -17,7 +17,11 @@ MOST_POINTS = 240
 _COLOURS = 6
 _SMOOTH_FROM = 30
 _WIDTH, _HEIGHT = 1000.0, 300.0
-_TICKS = 4
+_MOST_INTERVALS = 5
+_STEPS = (1, 2, 2.5, 5, 10, 20, 25, 50, 100)
+_HAIR = 1e-9
+_INSET = 0.05
+"""Room beside the outermost marks, as a share of what lies between them; the style leaves the same beside labels."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,11 @@ def chart(title: str, xs: Sequence[int], series: Sequence[Series], note: str = "
         f'<data class="series" data-name="{safe(s.name)}" data-y="{_csv(c)}"></data>'
         for s, c in zip(shown, curves, strict=True)
     )
-    said = f"moving means over {_window(len(places))} points" if smoothed is not curves else ""
-    told = "; ".join(t for t in (note, said) if t)
     plot = (
         f'<div class="plot" data-x="{_csv(places)}">{_svg(title, parts)}{data}'
         '<div class="rule" hidden></div><div class="tip" hidden></div></div>'
     )
-    return _card(title, told, keys, axis, plot, (places[0], places[-1]))
+    return _card(title, note, keys, axis, plot, (places[0], places[-1]))
 
 
 def marks(title: str, points: Sequence[Mark], keys: Sequence[tuple[str, str]], note: str = "") -> str:
@@ -93,7 +95,7 @@ def marks(title: str, points: Sequence[Mark], keys: Sequence[tuple[str, str]], n
     values = [v for p in points for v in (p.mean, p.low, p.high) if v is not None]
     axis = Axis.of(min(values), max(values))
     first, last = min(p.x for p in points), max(p.x for p in points)
-    room = max(1.0, last - first) * 0.04
+    room = max(1.0, last - first) * _INSET
     span = (first - room, last + room)
     parts = [axis.grid()]
     for point in points:
@@ -109,7 +111,7 @@ def marks(title: str, points: Sequence[Mark], keys: Sequence[tuple[str, str]], n
         parts.append(f'<path class="dot {point.style}" d="{dot}">{told}</path>')
     shown = "".join(f'<span><i class="{style}"></i>{safe(meaning)}</span>' for style, meaning in keys)
     plot = f'<div class="plot">{_svg(title, parts)}</div>'
-    return _card(title, note, shown, axis, plot, (first, last))
+    return _card(title, note, shown, axis, plot, (first, last), inset=True)
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,9 @@ class Axis:
         if high - low < 1e-12 * max(1.0, abs(high)):
             pad = abs(high) * 0.1 or 0.5
             low, high = low - pad, high + pad
-        rough = (high - low) / _TICKS
-        size = 10.0 ** math.floor(math.log10(rough))
-        step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= rough * 0.999)
-        begin, end = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        size = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+        step = next(s for m in _STEPS if _intervals(low, high, s := m * size) <= _MOST_INTERVALS)
+        begin, end = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
         return cls(tuple(i * step for i in range(begin, end + 1)))
 
     def y(self, value: float) -> str:
@@ -147,6 +148,10 @@ class Axis:
         return "".join(f"<span>{_tick(t, self.ticks)}</span>" for t in self.ticks)
 
 
+def _intervals(low: float, high: float, step: float) -> int:
+    return math.ceil(high / step - _HAIR) - math.floor(low / step + _HAIR)
+
+
 def _tick(value: float, ticks: Sequence[float]) -> str:
     step = ticks[1] - ticks[0]
     largest = max(abs(t) for t in ticks)
@@ -158,7 +163,9 @@ def _tick(value: float, ticks: Sequence[float]) -> str:
     return f"{value:,.{places}f}"
 
 
-def _card(title: str, note: str, keys: str, axis: Axis, plot: str, span: tuple[float, float]) -> str:
+def _card(
+    title: str, note: str, keys: str, axis: Axis, plot: str, span: tuple[float, float], *, inset: bool = False
+) -> str:
     middle = (span[0] + span[1]) / 2
     steps = [
         span[0],
@@ -170,7 +177,7 @@ def _card(title: str, note: str, keys: str, axis: Axis, plot: str, span: tuple[f
     return (
         f'<figure class="card chart"><figcaption><h3>{safe(title)}</h3>{told}<p class="keys">{keys}</p>'
         f'</figcaption><div class="frame"><div class="ys">{axis.labels()}</div>{plot}'
-        f'<div class="xs">{xs}</div></div></figure>'
+        f'<div class="xs{" inset" if inset else ""}">{xs}</div></div></figure>'
     )
 
 
@@ -215,6 +222,17 @@ def _smooth(values: Sequence[float | None]) -> list[float | None]:
     return [
         None if v is None else _mean(values[max(0, i - half) : i + half + 1]) for i, v in enumerate(values)
     ]
+
+
+def smoothing(count: int) -> str:
+    """A sentence about the curves of so many steps; empty where they are drawn as they are."""
+    points = math.ceil(count / math.ceil(count / MOST_POINTS)) if count else 0
+    if points < _SMOOTH_FROM:
+        return ""
+    each = "" if points == count else f", of which each is the mean of {math.ceil(count / MOST_POINTS)} steps"
+    return (
+        f"Lines are moving means over {_window(points)} points{each}; faint lines are the values themselves."
+    )
 
 
 def _window(count: int) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from genevolve.optimizer.evaluation.statistics import Interval, bootstrap
-from genevolve.optimizer.report.charts import Mark, Series, chart, marks
-from genevolve.optimizer.report.page import figure, table
+from genevolve.optimizer.report.charts import Mark, Series, chart, marks, smoothing
+from genevolve.optimizer.report.page import figure, safe, table
 from genevolve.optimizer.report.run_folder import Judged, RunFolder, StepLine, Version
 
 MOST_OTHERS = 48
@@ -67,7 +67,8 @@ def curves(run: RunFolder) -> str:
         return '<p class="dim">There is no step yet.</p>'
     xs = [s.step for s in run.steps]
     cards = [chart(c.title, xs, [_series(run.steps, *s) for s in c.series], c.note) for c in CHARTS]
-    return f'<div class="charts">{"".join(cards)}</div>{_others(run, xs)}'
+    told = f"By step. {smoothing(len(xs))}"
+    return f'<p class="dim">{safe(told)}</p><div class="charts">{"".join(cards)}</div>{_others(run, xs)}'
 
 
 def _series(steps: Sequence[StepLine], name: str, key: str) -> Series:
@@ -124,7 +125,7 @@ def versions(run: RunFolder) -> str:
         "by the step of the version; lines are 95 % intervals over requests",
     )
     head = ("version", "step", "KScore", "requests", "difference", "decision", "why")
-    return f'<div class="two">{drawn}<div class="card">{table(head, rows, prose=True)}</div></div>'
+    return f'{drawn}<div class="card">{table(head, rows, prose=True)}</div>'
 
 
 def _decision(version: Version, best: str) -> tuple[str, str]:

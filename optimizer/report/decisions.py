@@ -103,7 +103,7 @@ def _validation(run: RunFolder) -> str:
     note = f"{len(pairs)} requests that both versions answered. The figure is the paired change with its 95 % interval."
     cards = [_scores(pairs), *_profiles(pairs)]
     shown = "".join(f'<div class="card">{c}</div>' for c in cards if c)
-    return f'<h3>On validation</h3><p class="dim">{note}</p>{key}<div class="two">{shown}</div>'
+    return f'<h3>On validation</h3><p class="dim">{note}</p>{key}<div class="groups">{shown}</div>'
 
 
 Pairs = Sequence[tuple[Judged, Judged]]

@@ -15,7 +15,7 @@ from genevolve.experience_store.store import ExperienceStore
 from genevolve.grammar.errors import GenevolveError
 from genevolve.optimizer.report.changes import changes
 from genevolve.optimizer.report.lines import Notes
-from genevolve.optimizer.report.page import bar, facts, figure, safe
+from genevolve.optimizer.report.page import facts, figure, safe, share
 from genevolve.optimizer.report.run_folder import RunFolder
 from genevolve.optimizer.report.steps import outcomes
 
@@ -64,7 +64,7 @@ def _cards(run: RunFolder, memory: Memory) -> str:
         cards.append(_bars("What became of the groups", groups[:_MOST_BARS], most))
     if memory.stats is not None and memory.experiences:
         slots = Counter(s for e in memory.experiences for s in e.bundle.slots)
-        named = [(f"{s} {SLOTS[s]}", slots[s]) for s in SLOTS if slots[s]]
+        named = [(f"{s} {SLOTS[s].replace('_', ' ')}", slots[s]) for s in SLOTS if slots[s]]
         cards.append(_bars("Slots in which best and worst differ", named, len(memory.experiences)))
     found = [g.similarity for g in run.groups if g.guided and g.similarity is not None]
     guided = sum(g.guided for g in run.groups)
@@ -78,7 +78,7 @@ def _cards(run: RunFolder, memory: Memory) -> str:
         pairs += _figures(memory.stats)
     if pairs:
         cards.append(f'<div class="card"><h3>Memory</h3>{facts(pairs)}</div>')
-    return f'<div class="two">{"".join(cards)}</div>'
+    return f'<div class="groups">{"".join(cards)}</div>'
 
 
 def _figures(stats: StoreStats) -> list[tuple[str, object]]:
@@ -94,10 +94,7 @@ def _figures(stats: StoreStats) -> list[tuple[str, object]]:
 
 def _bars(title: str, counts: Sequence[tuple[str, int]], whole: int) -> str:
     """Counts as shares of a whole, each with its number."""
-    bars = "".join(
-        bar(name, [{"mean": n / max(1, whole), "low": None, "high": None, "n": n}], None)
-        for name, n in counts
-    )
+    bars = "".join(share(name, n, whole, f"{n:,}") for name, n in counts)
     return f'<div class="card"><h3>{safe(title)}</h3>{bars}</div>'
 
 
@@ -125,7 +122,8 @@ def _experience(experience: Experience, hits: Mapping[str, int]) -> str:
     told = facts([("learnt from", experience.request), ("rewards", totals), ("id", experience.id[:12])])
     return (
         f'<details class="fold experience"><summary>{safe(bundle.retrieval_key.trigger, 300)}'
-        f'<span class="pick">gap {experience.gap:.2f}</span><div class="chips">{chips}</div></summary>'
+        f'<span class="pick">gap {experience.gap:.2f}</span><div class="dim small">'
+        f'{safe(experience.request, 200)}</div><div class="chips">{chips}</div></summary>'
         f'<div class="inside">{"".join(fields)}{told}<details class="fold"><summary>What the best did otherwise'
         f'</summary><div class="inside">{difference.html}</div></details></div></details>'
     )

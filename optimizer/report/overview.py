@@ -11,7 +11,7 @@ from genevolve.optimizer.report.curves import score_of
 from genevolve.optimizer.report.decisions import FIRST, ends_of
 from genevolve.optimizer.report.learnt import Memory
 from genevolve.optimizer.report.lines import mapping, number, text
-from genevolve.optimizer.report.page import bar, compact, cut, duration, facts, figure, safe, tiles
+from genevolve.optimizer.report.page import compact, cut, duration, facts, figure, safe, share, tiles
 from genevolve.optimizer.report.run_folder import RunFolder, State, StepLine
 
 _PHASES = {
@@ -186,10 +186,7 @@ def _times_card(run: RunFolder, whole: float | None) -> str:
     total = max(told, whole or 0.0)
     if total <= 0:
         return ""
-    bars = "".join(
-        bar(f"{name}, {duration(v)}", [{"mean": v / total, "low": None, "high": None, "n": 0}], None)
-        for name, v in sorted(parts, key=lambda p: -p[1])
-    )
+    bars = "".join(share(name, v, total, duration(v)) for name, v in sorted(parts, key=lambda p: -p[1]))
     return f'<div class="card"><h3>Time by part</h3>{bars}<p class="dim small">shares of {duration(total)}</p></div>'
 
 
@@ -208,7 +205,7 @@ def settings(run: RunFolder) -> str:
         f'<div class="card"><h3>{safe(name.replace("_", " "), 80)}</h3>{facts(_flat(section))}</div>'
         for name, section in cards[:60]
     )
-    return f'<div class="two">{shown}</div>'
+    return f'<div class="groups">{shown}</div>'
 
 
 def _flat(data: Mapping[str, object]) -> list[tuple[str, object]]:

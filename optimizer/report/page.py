@@ -176,5 +176,17 @@ def bar(name: str, intervals: Sequence[Mapping[str, Any] | None], told: Mapping[
     return f'<div class="bar"><span class="wrap">{label}</span>{svg}<span>{escape(mean)}{shown}</span></div>'
 
 
+def share(name: str, part: float, whole: float, told: str = "") -> str:
+    """A label, a bar for a part of a whole, and its percentage; `told` stands beside the label."""
+    value = part / whole if whole > 0 else 0.0
+    svg = (
+        '<svg viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true"><rect class="ground" width="100" '
+        f'height="16"/><rect class="fa" y="1" width="{_x(value)}" height="14"/></svg>'
+    )
+    more = f" <span class='small'>{safe(told)}</span>" if told else ""
+    label = f'<span class="wrap">{safe(name)}{more}</span>'
+    return f'<div class="bar share">{label}{svg}<span>{value:.0%}</span></div>'
+
+
 def _x(value: float) -> str:
     return f"{min(1.0, max(0.0, value)) * 100:.2f}"

@@ -157,7 +157,8 @@ def _side(name: str, side: Mapping[str, object], folder: Path, pictures: Picture
         if (v := number(reward.get(k))) is not None
     )
     total = figure(number(reward.get("total")), places=2)
-    return f'<div class="side"><h4>{name} <b>{total}</b></h4><figure>{image}</figure><dl>{parts}</dl></div>'
+    look = f'<div class="look"><figure>{image}</figure><dl>{parts}</dl></div>'
+    return f'<div class="side"><h4>{name} <b>{total}</b></h4>{look}</div>'
 
 
 def _difference(best: str, worst: str) -> str:
