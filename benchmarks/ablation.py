@@ -1,15 +1,15 @@
 """The ablation: does distilled experience teach more than reward alone, at equal rollouts?
 
-    python benchmarks/ablation.py prepare                     # world, teacher's trajectories, cold start of the mini policy
-    python benchmarks/ablation.py run --processes 2           # all arms and seeds; goes on where it was stopped
-    python benchmarks/ablation.py run --only full:0           # one of them
-    python benchmarks/ablation.py summary                     # benchmarks/results/ablation.json
+    python benchmarks/ablation.py prepare    # world, teacher's trajectories, cold start
+    python benchmarks/ablation.py run --processes 2    # all arms and seeds; goes on where it was stopped
+    python benchmarks/ablation.py run --only full:0    # one of them
+    python benchmarks/ablation.py summary    # benchmarks/results/ablation.json
 
-Everything lies in `--work` (default build/ablation). One cold start is the start of all arms; a seed decides the requests
-of each step, the rollouts, and the sampling of the evaluation. Every trained arm has the same steps, requests and
-siblings, and every evaluation the same held-out requests of a studio world that shares neither entities nor phrasings
-with training. Policies are evaluated as they sample (temperature and top-p of training), without memory or guide, save
-for the arm `bundles_at_inference`, which reads the nearest bundle that the cold start's own rollouts taught.
+Everything lies in `--work` (default build/ablation). One cold start is the start of all arms; a seed decides the
+requests of each step, the rollouts, and the sampling of the evaluation. Every trained arm has the same steps, requests
+and siblings, and every evaluation the same held-out requests of a studio world that shares neither entities nor
+phrasings with training. Policies are evaluated as they sample (temperature and top-p of training), without memory or
+guide, save for the arm `bundles_at_inference`, which reads the nearest bundle that the cold start's own rollouts taught.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def cold(work: Path) -> None:
     began = time.monotonic()
     groups, environment = taught(work)
     dialogues = dialogues_of(groups, environment, "brief", plain=2)
-    model, tokenizer = make_mini((m.text for messages, _ in dialogues for m in messages))
+    model, tokenizer = make_mini(m.text for messages, _ in dialogues for m in messages)
     form = chat_format(tokenizer)
     examples = [tokens_of(messages, form, guided=guided) for messages, guided in dialogues]
     settings = ColdStart(epochs=COLD_EPOCHS, batch=COLD_BATCH, learning_rate=COLD_RATE)
@@ -300,7 +300,8 @@ def evolved(
         curve.append({"step": record.step, **record.figures})
         f = record.figures
         print(
-            f"{out.name} {record.step}: reward {f['reward/mean']:.3f} image {f['reward/image']:.3f} kl {f.get('kl', 0):.4f} "
+            f"{out.name} {record.step}: reward {f['reward/mean']:.3f} image {f['reward/image']:.3f} "
+            f"kl {f.get('kl', 0):.4f} "
             f"sdl {f.get('sdl/loss', 0):.3f} hit {f['memory/hit_rate']:.2f} norm {f.get('grad_norm', 0):.2f} "
             f"s {f['seconds/rollouts']:.1f}+{f['seconds/judging']:.1f}+{f.get('seconds/training', 0):.1f}",
             flush=True,
@@ -379,7 +380,9 @@ def evaluate(work: Path, policy: Any, seed: int, numbers: Numbers, store: Any) -
             ):
                 done = None if future is None else future.result()
                 verdict = None if done is None else done.verdict
-                dimensions = dict(verdict.dimensions) if verdict is not None and verdict.score is not None else {}
+                dimensions = (
+                    dict(verdict.dimensions) if verdict is not None and verdict.score is not None else {}
+                )
                 found.append(
                     {
                         "id": row.id,
@@ -400,7 +403,9 @@ def evaluate(work: Path, policy: Any, seed: int, numbers: Numbers, store: Any) -
 
 def run_all(work: Path, arms: Sequence[str], seeds: Sequence[int], processes: int, numbers: Numbers) -> None:
     """Each arm and seed in a process of its own, seeds first, so that what is there is always comparable."""
-    waiting = [(a, s) for s in seeds for a in arms if not (work / "arms" / f"{a}-{s}" / "result.json").is_file()]
+    waiting = [
+        (a, s) for s in seeds for a in arms if not (work / "arms" / f"{a}-{s}" / "result.json").is_file()
+    ]
     running: list[tuple[tuple[str, int], subprocess.Popen[bytes]]] = []
     failed: list[tuple[str, int]] = []
     while waiting or running:

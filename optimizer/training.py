@@ -304,15 +304,15 @@ def _own_chance(seed: int) -> Iterator[None]:
     import numpy as np
     import torch
 
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  # libraries use it
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         random.seed(seed)
-        np.random.seed(seed % (1 << 32))  # noqa: NPY002  # see above
+        np.random.seed(seed % (1 << 32))
         torch.manual_seed(seed)
         yield
     finally:
         random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002  # see above
+        np.random.set_state(kept[1])
         torch.set_rng_state(kept[2])
 
 
