@@ -262,7 +262,7 @@ def now() -> str:
 
 def _ours_before(name: str) -> bool:
     """What a process that was killed before it wrote compile.json leaves, and the lock."""
-    return name in (_LOCK, "programs") or (
+    return name in (_LOCK, "programs", "trainer.log") or (
         name.startswith((".compile.json.", ".state.json.")) and name.endswith(durable.PART)
     )
 

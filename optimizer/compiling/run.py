@@ -37,6 +37,7 @@ from genevolve.optimizer.compiling.loop import (
 )
 from genevolve.optimizer.compiling.monitor import Monitor
 from genevolve.optimizer.compiling.plan import Plan, gate_size, make_plan
+from genevolve.optimizer.compiling.quiet import talking_into
 from genevolve.optimizer.compiling.settings import CompileSettings, from_dict, read_settings
 from genevolve.optimizer.compiling.start import (
     Spec,
@@ -58,9 +59,10 @@ if TYPE_CHECKING:
 
 START = "v000"
 COLD_FILE = "cold_start.json"
+LOG = "trainer.log"
 FREE = ("limits.", "output.", "reward.workers", "training.report_to")
 """Settings that may differ when a run goes on: they change no weight of a step."""
-_LIBRARIES = ("genevolve", "torch", "transformers", "trl")
+_LIBRARIES = ("torch", "transformers", "trl")
 _MANY = 1 << 20
 
 
@@ -237,7 +239,8 @@ def run(
             told.phase("all steps were taken before")
             return _outcome(folder, "")
         try:
-            return _run(prepared, folder, told)
+            with talking_into(folder.path / LOG):
+                return _run(prepared, folder, told)
         except KeyboardInterrupt:
             _stopped(folder, "stopped", "interrupted")
             raise
@@ -517,7 +520,9 @@ def _judges(ground: Ground) -> dict[str, str]:
 def _libraries() -> dict[str, str]:
     from importlib import metadata
 
-    return {name: metadata.version(name) for name in _LIBRARIES}
+    from genevolve.interpreter.run import version
+
+    return {"genevolve": version(), **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
 def _context(policy: LocalPolicy) -> int | None:

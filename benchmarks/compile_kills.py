@@ -1,0 +1,205 @@
+"""Kills a small compilation again and again, and compares what comes out with a run that nobody disturbed.
+
+    .venv/bin/python benchmarks/compile_kills.py                       # 20 runs, each killed once, about half an hour
+    .venv/bin/python benchmarks/compile_kills.py --runs 4 --kills 5    # 20 kills in four runs
+    .venv/bin/python benchmarks/compile_kills.py --steps 3 --runs 1 --kills 2 --out /tmp/x.json
+
+A mini policy is made, imitates and evolves on a small studio world. SIGKILL falls at moments drawn by --seed, anywhere
+between the start of the process and its end; the same command with --resume goes on. At the end the weights of the last
+checkpoint, the averaged teacher, all versions, the gate's records, the groups and the experiences must be the very same
+bytes as those of the run that was left alone. benchmarks/results/compile_kills.json tells for each run when it was
+killed, in which phase it then was, and what differs (nothing, it is claimed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+RESULTS = Path(__file__).parent / "results" / "compile_kills.json"
+SETTINGS = {
+    "policy.mini_vocabulary": 1200,
+    "policy.mini_width": 96,
+    "policy.mini_layers": 2,
+    "policy.mini_heads": 4,
+    "policy.mini_key_heads": 2,
+    "policy.mini_feed": 192,
+    "rollouts.siblings": 3,
+    "rollouts.requests": 3,
+    "rollouts.turns": 5,
+    "rollouts.turn_tokens": 192,
+    "training.learning_rate": 0.0005,
+    "training.save_every": 2,
+    "memory.min_gap": 0.02,
+    "memory.gate": 0.3,
+    "cold_start.requests": 24,
+    "cold_start.siblings": 3,
+    "cold_start.epochs": 12.0,
+    "cold_start.batch": 8,
+    "cold_start.learning_rate": 0.002,
+    "gate.every": 4,
+    "gate.requests": 6,
+    "limits.collapse": 0.0,
+    "limits.kl": 0.0,
+}
+"""Loose thresholds, so that every step learns, remembers and is taught: there is something that could differ."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=20, help="runs that are killed")
+    parser.add_argument("--kills", type=int, default=1, help="kills of each")
+    parser.add_argument("--steps", type=int, default=8, help="steps of evolution")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--work", type=Path, help="where the runs lie (default: a temporary folder)")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    work = arguments.work or Path(tempfile.mkdtemp(prefix="compile-kills-"))
+    world = make_world(work)
+    began = time.monotonic()
+    whole, seconds = uninterrupted(work, world, arguments.steps)
+    print(f"undisturbed: {seconds:.1f} s, figures of the last step {whole['figures']}")
+    chance = random.Random(arguments.seed)
+    runs = []
+    for number in range(arguments.runs):
+        found = killed(work / f"run-{number}", world, arguments, chance, seconds)
+        ended = outcome(work / f"run-{number}")
+        found["differs"] = sorted(n for n in whole if n != "figures" and whole[n] != ended[n])
+        runs.append(found)
+        print(f"run {number}: {found}", flush=True)
+        shutil.rmtree(work / f"run-{number}")
+    same = sum(not r["differs"] for r in runs)
+    result = {
+        "kills": sum(len(r["kills"]) for r in runs),
+        "runs": runs,
+        "same": same,
+        "claim": {"every run ended with the same bytes": same == len(runs)},
+        "undisturbed_seconds": round(seconds, 1),
+        "weights": whole["weights"],
+        "figures": whole["figures"],
+        "steps": arguments.steps,
+        "settings": SETTINGS,
+        "seconds": round(time.monotonic() - began, 1),
+        "command": "benchmarks/compile_kills.py " + " ".join(sys.argv[1:]),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    }
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"{same} of {len(runs)} runs ended with the same bytes")
+    return 0 if same == len(runs) else 1
+
+
+def make_world(work: Path) -> Path:
+    from genevolve.interpreter.studio.folder import Recipe, make_folder
+
+    world = work / "world"
+    if not (world / "studio.json").is_file():
+        make_folder(world, Recipe(3, 64, {"train": 24, "validation": 8, "heldout": 4, "heldout_combos": 2}))
+    return world
+
+
+def command(folder: Path, world: Path, steps: int) -> list[str]:
+    chosen = [f"--set={name}={value}" for name, value in {**SETTINGS, "training.steps": steps}.items()]
+    suite = f"studio:{world / 'train'}"
+    call = [sys.executable, "-m", "genevolve", "compile", "--policy", "mini?threads=1", "--suite", suite]
+    return [*call, "--preset", "laptop", "--out", str(folder), "--resume", *chosen]
+
+
+def begin(folder: Path, world: Path, steps: int) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    log = (folder.parent / f"{folder.name}.log").open("ab")
+    return subprocess.Popen(command(folder, world, steps), cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def finish(folder: Path, world: Path, steps: int) -> None:
+    process = begin(folder, world, steps)
+    if process.wait() != 0:
+        raise SystemExit(f"the run failed: see {folder.parent / f'{folder.name}.log'}")
+
+
+def uninterrupted(work: Path, world: Path, steps: int) -> tuple[dict[str, Any], float]:
+    """The run that nobody disturbs; pictures and indexes that runs share are made before by a short one."""
+    finish(work / "warm", world, 1)
+    shutil.rmtree(work / "warm")
+    began = time.monotonic()
+    finish(work / "whole", world, steps)
+    return outcome(work / "whole"), time.monotonic() - began
+
+
+def killed(
+    folder: Path, world: Path, arguments: argparse.Namespace, chance: random.Random, seconds: float
+) -> dict[str, Any]:
+    """One run: killed so often, then left to end."""
+    kills = []
+    for _ in range(arguments.kills):
+        process = begin(folder, world, arguments.steps)
+        moment = chance.uniform(0, seconds)
+        try:
+            process.wait(timeout=moment)
+            break  # it had ended before
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        kills.append({"after": round(moment, 2), **standing(folder)})
+    finish(folder, world, arguments.steps)
+    return {"kills": kills}
+
+
+def standing(folder: Path) -> dict[str, Any]:
+    """Where a run stood when it was killed."""
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return {"phase": "before its first file", "step": None, "checkpoint": None}
+    complete = [int(p.parent.name.partition("-")[2]) for p in folder.glob("checkpoints/*/complete.json")]
+    return {"phase": state["phase"], "step": state["step"], "checkpoint": max(complete, default=None)}
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What a run ended with, as digests; times are left out, they are never the same."""
+    from genevolve.experience_store.store import ExperienceStore
+
+    state = json.loads((folder / "state.json").read_text("utf-8"))
+    last = folder / "checkpoints" / f"checkpoint-{state['step']}"
+    with ExperienceStore.open(folder / "experiences", embedder="auto", read_only=True) as store:
+        experiences = list(store.ids())
+    steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text("utf-8").splitlines()]
+    timed = ("seconds/", "tokens_per_second")
+    learned = [[s["step"], {k: v for k, v in s["figures"].items() if not k.startswith(timed)}] for s in steps]
+    kept = ("loss", "kl", "sdl/loss", "reward/mean", "memory/hit_rate", "memory/size", "groups/degenerate")
+    return {
+        "state": [state["phase"], state["step"], state["best"], state["reason"]],
+        "weights": digest(last / "model.safetensors"),
+        "teacher": digest(last / "teacher.safetensors"),
+        "start": digest(folder / "versions" / "v000" / "model.safetensors"),
+        "versions": {p.parent.name: digest(p) for p in sorted(folder.glob("versions/v*/model.safetensors"))},
+        "policy": digest(folder / "policy" / "model.safetensors"),
+        "evaluations": {p.name: digest(p) for p in sorted(folder.glob("evaluations/*.jsonl"))},
+        "groups": digest(folder / "groups.jsonl"),
+        "learned": hashlib.sha256(json.dumps(learned).encode()).hexdigest(),
+        "experiences": hashlib.sha256(json.dumps(experiences).encode()).hexdigest(),
+        "pictures": sorted(p.relative_to(folder).as_posix() for p in folder.glob("pictures/*/*.png")),
+        "figures": [{k: round(s["figures"][k], 5) for k in kept if k in s["figures"]} for s in steps],
+    }
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
