@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from genevolve.optimizer.evaluation.statistics import Interval, bootstrap
 from genevolve.optimizer.report.charts import Mark, Series, chart, marks, smoothing
+from genevolve.optimizer.report.lines import mapping
 from genevolve.optimizer.report.page import figure, safe, table
 from genevolve.optimizer.report.run_folder import Judged, RunFolder, StepLine, Version
 
@@ -124,7 +125,8 @@ def versions(run: RunFolder) -> str:
         [k for k in keys if k[0] in used],
         "by the step of the version; lines are 95 % intervals over requests",
     )
-    head = ("version", "step", "KScore", "requests", "difference", "decision", "why")
+    by = " in reward" if mapping(run.settings.get("gate")).get("measure") == "reward" else ""
+    head = ("version", "step", "KScore", "requests", f"difference{by}", "decision", "why")
     return f'{drawn}<div class="card">{table(head, rows, prose=True)}</div>'
 
 
@@ -149,4 +151,6 @@ def _row(version: Version, found: Interval, mean: float | None, word: str) -> tu
         difference = f"{gate.mean:+.3f}{between}{parent}"
     count = gate.requests if gate is not None and gate.requests is not None else found.n
     step = "-" if version.step is None else str(version.step)
-    return version.name, step, score, str(count or "-"), difference, word, version.why
+    unscored = version.validation.get("unscored", 0.0)
+    counted = f"{count} ({unscored:.0f} unscored)" if count and unscored else str(count or "-")
+    return version.name, step, score, counted, difference, word, version.why

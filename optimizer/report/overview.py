@@ -22,6 +22,8 @@ _PHASES = {
     "failed": "failed",
 }
 _STYLES = {"finished": "good", "stopped": "mid", "failed": "bad"}
+_WHOLE = "seconds/step"
+"""All of a step, which is no part of it."""
 _DEEPEST = 4
 _MOST_ENTRIES = 200
 _LONGEST_VALUE = 600
@@ -29,9 +31,20 @@ _LONGEST_VALUE = 600
 
 def title_of(run: RunFolder) -> str:
     """What was run on what, on one line."""
-    policy = named(run.identity.get("policy")) or "a policy"
-    suite = named(run.identity.get("suite"))
+    policy = _brief(_name_of(run.identity.get("policy"))) or "a policy"
+    suite = _brief(_name_of(run.identity.get("suite")))
     return f"{policy} compiled on {suite}" if suite else f"{policy} compiled"
+
+
+def _name_of(data: object) -> str:
+    return text(data.get("name")) if isinstance(data, dict) else text(data)
+
+
+def _brief(name: str) -> str:
+    """A name without the beginning of a long path."""
+    kind, colon, path = name.partition(":") if ":" in name else ("", "", name)
+    parts = path.split("/")
+    return name if len(parts) <= 2 else f"{kind}{colon}{'/'.join(parts[-2:])}"
 
 
 def named(data: object) -> str:
@@ -50,6 +63,7 @@ def head(run: RunFolder) -> str:
         ("policy", named(identity.get("policy"))),
         ("requests", _suite(suite) or named(identity.get("suite"))),
         ("validation", _suite(validation) or named(identity.get("validation"))),
+        ("sketch", _suite(mapping(identity.get("sketch")))),
         ("renderer", named(identity.get("renderer"))),
         ("judge", named(identity.get("judge"))),
         ("best version", _best(run)),
@@ -139,7 +153,7 @@ def _share(value: float | None) -> str:
 def cost(run: RunFolder) -> str:
     """What the run spent: rollouts, tokens, calls, pictures, seconds by part."""
     if not run.steps:
-        return '<p class="dim">Nothing has been spent on steps yet.</p>'
+        return f'<p class="dim">Nothing has been spent on steps yet.</p>{_cold_start(run)}'
     rollouts: Counter[int] = Counter()
     for group in run.groups:
         rollouts[group.step] += len(group.rewards)
@@ -160,7 +174,16 @@ def cost(run: RunFolder) -> str:
         ("a step", "" if whole is None else duration(whole / len(seconds))),
     ]
     note = '<p class="dim small">Tool calls and programs are the means of each step times its rollouts.</p>'
-    return f'<div class="two"><div class="card"><h3>Spent</h3>{facts(pairs)}{note}</div>{_times_card(run, whole)}</div>'
+    spent = f'<div class="card"><h3>Spent</h3>{facts(pairs)}{note}</div>'
+    return f'<div class="groups">{spent}{_times_card(run, whole)}{_cold_start(run)}</div>'
+
+
+def _cold_start(run: RunFolder) -> str:
+    """What imitation cost before evolution began."""
+    if not run.cold_start:
+        return ""
+    pairs = [(name.replace("_", " "), compact(value)) for name, value in list(run.cold_start.items())[:30]]
+    return f'<div class="card"><h3>Cold start</h3>{facts(pairs)}</div>'
 
 
 def _sum(steps: Sequence[StepLine], key: str) -> float | None:
@@ -178,7 +201,7 @@ def _times(steps: Sequence[StepLine], rollouts: Mapping[int, int], key: str) -> 
 
 def _times_card(run: RunFolder, whole: float | None) -> str:
     """Seconds by part as shares of all; what no part names is the rest."""
-    names = sorted({k for s in run.steps for k in s.figures if k.startswith("seconds/")})[:20]
+    names = sorted({k for s in run.steps for k in s.figures if k.startswith("seconds/")} - {_WHOLE})[:20]
     parts = [(n.removeprefix("seconds/"), _sum(run.steps, n) or 0.0) for n in names]
     told = math.fsum(v for _, v in parts)
     if whole is not None and whole > told * 1.005:

@@ -3,6 +3,7 @@
 DIR/
     compile.json        what the run is made of; a folder without it is no run
     state.json          where it stands
+    cold_start.json     figures of the cold start, where there was one
     steps.jsonl         a line of figures for each step
     groups.jsonl        a line for each request of a step: rewards, the best and the worst program
     pictures/           their pictures
@@ -137,6 +138,7 @@ class RunFolder:
     groups: tuple[GroupLine, ...]
     versions: tuple[Version, ...]
     evaluations: Mapping[str, tuple[Judged, ...]]
+    cold_start: Mapping[str, float]
     notes: Notes
 
     @property
@@ -169,14 +171,18 @@ def open_run(folder: Path) -> RunFolder:
         raise AuthorError(f"{folder} is no run of genevolve compile: it has no {IDENTITY}")
     notes = Notes()
     identity = read_json(folder / IDENTITY, notes)
+    state = _state(read_json(folder / "state.json", notes))
+    begun = bool(state.step)
+    cold = folder / "cold_start.json"
     return RunFolder(
         folder,
         identity,
-        _state(read_json(folder / "state.json", notes)),
-        _steps(folder / "steps.jsonl", notes),
-        _groups(folder / GROUPS, notes),
+        state,
+        _steps(folder / "steps.jsonl", notes, needed=begun),
+        _groups(folder / GROUPS, notes, needed=begun),
         _versions(folder / "versions", notes),
         _evaluations(folder / "evaluations", notes),
+        numbers(read_json(cold, notes)) if cold.exists() else {},
         notes,
     )
 
@@ -192,10 +198,10 @@ def _state(data: Mapping[str, object]) -> State:
     )
 
 
-def _steps(path: Path, notes: Notes) -> tuple[StepLine, ...]:
+def _steps(path: Path, notes: Notes, *, needed: bool) -> tuple[StepLine, ...]:
     """By number; of two lines of one step the later counts."""
     found: dict[int, StepLine] = {}
-    for line in read_lines(path, notes, needed=True):
+    for line in read_lines(path, notes, needed=needed):
         step = whole(line.data.get("step"))
         if step is None or step < 0:
             notes.add(path.name, "lines without the number of a step are left out", f"line {line.number}")
@@ -210,10 +216,10 @@ def _steps(path: Path, notes: Notes) -> tuple[StepLine, ...]:
     return tuple(found[step] for step in sorted(found))
 
 
-def _groups(path: Path, notes: Notes) -> tuple[GroupLine, ...]:
+def _groups(path: Path, notes: Notes, *, needed: bool) -> tuple[GroupLine, ...]:
     """By step; of two lines of one request in one step the later counts."""
     found: dict[tuple[int, str], GroupLine] = {}
-    for line in read_lines(path, notes, needed=True):
+    for line in read_lines(path, notes, needed=needed):
         data, request = line.data, mapping(line.data.get("request"))
         step, rewards = whole(data.get("step")), data.get("rewards")
         id = text(request.get("id"))

@@ -28,6 +28,7 @@ BUDGET = 14 * 1024 * 1024
 """Bytes of all pictures of the page, as base64."""
 _SIDE = 256
 _MOST_PILLS = 32
+_LONGEST_WHY = 500
 _PARTS = ("image", "faithfulness", "visual_correctness", "text_accuracy", "aesthetics", "text")
 _PART_NAMES = {"image": "picture", "text": "program"}
 
@@ -158,7 +159,9 @@ def _side(name: str, side: Mapping[str, object], folder: Path, pictures: Picture
     )
     total = figure(number(reward.get("total")), places=2)
     look = f'<div class="look"><figure>{image}</figure><dl>{parts}</dl></div>'
-    return f'<div class="side"><h4>{name} <b>{total}</b></h4>{look}</div>'
+    why = text(side.get("why"))
+    said = f'<p class="dim small wrap">{safe(why, _LONGEST_WHY)}</p>' if why else ""
+    return f'<div class="side"><h4>{name} <b>{total}</b></h4>{look}{said}</div>'
 
 
 def _difference(best: str, worst: str) -> str:

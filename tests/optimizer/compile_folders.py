@@ -131,6 +131,7 @@ def write_run(folder: Path, shape: Shape | None = None, *, seed: int = 0) -> Pat
     with ExperienceStore.open(folder / "experiences", embedder=PlainEmbedder(), durable=False) as store:
         for experience in taught[:40]:
             store.add(experience)
+    (folder / "cold_start.json").write_text('{"examples": 310.0, "first_loss": NaN, "last_loss": 0.42}')
     _write_versions(folder, shape, chance)
     return folder
 
@@ -189,7 +190,12 @@ def _group(
         picture = f"pictures/step-{step:04d}/q{number}-{name}.png"
         if shape.drawn:
             write_picture(folder / picture, number, good=good)
-        sides[name] = {"reward": reward(total).to_dict(), "program": program, "picture": picture}
+        sides[name] = {
+            "reward": reward(total).to_dict(),
+            "program": program,
+            "picture": picture,
+            "why": "the title is legible" if good else "",
+        }
     attempts = [
         Attempt(program, parse(Source(program)).tree, reward(total), observations=f"{name}{number}")
         for name, (total, program, _) in pairs.items()
@@ -255,6 +261,7 @@ def _step(shape: Shape, step: int, chance: random.Random) -> dict[str, object]:
         "entropy": 1.1 - 0.35 * part + noise(0.03),
         "grad_norm": 0.9 + abs(noise(0.3)),
         "learning_rate": 1e-6 * (1 + math.cos(math.pi * part)) / 2,
+        "seconds/step": 11.5,
         "seconds/rollouts": 7.0 + noise(0.3),
         "seconds/judging": 2.0 + noise(0.1),
         "tokens_per_second": 240 + noise(12),

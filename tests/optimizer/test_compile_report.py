@@ -16,6 +16,8 @@ from compile_folders import Shape, write_lines, write_run
 from PIL import Image
 
 from genevolve.grammar.errors import AuthorError
+from genevolve.optimizer.compiling.folder import RunFolder
+from genevolve.optimizer.compiling.versions import Version, Versions
 from genevolve.optimizer.report import steps as steps_section
 from genevolve.optimizer.report import write_report
 from genevolve.optimizer.report.changes import changes
@@ -53,7 +55,12 @@ def page(whole: Path) -> Report:
 
 def test_what_was_run_and_how_it_stands(page: Report) -> None:
     assert page.notes == ()
-    for told in ("mini a3c9 compiled on studio:world/train", "The run is finished", "step 6 of 6"):
+    for told in (
+        "mini compiled on studio:world/train",
+        "<dd>mini a3c9</dd>",
+        "The run is finished",
+        "step 6 of 6",
+    ):
         assert told in page.html
     for told in (
         "v002, of step 4",
@@ -91,6 +98,7 @@ def test_pictures_differences_and_experiences(page: Report, whole: Path) -> None
     assert page.html.count('<details class="fold step" open') == 1
     assert "<ins>skill text_rendering</ins>" in page.html
     assert "1 unscored" in page.html
+    assert "the title is legible" in page.html
     taught = page.html.count('<details class="fold experience"')
     assert taught == page.facts["experiences"]
     assert taught == sum(g.learned == "added" for g in open_run(whole).groups) > 3
@@ -103,6 +111,11 @@ def test_what_it_cost(page: Report) -> None:
     assert "<dt>tokens written</dt><dd>10,800</dd>" in page.html
     assert "judging" in page.html
     assert "everything else" in page.html
+    assert (
+        "<h3>Cold start</h3><dl><dt>examples</dt><dd>310</dd><dt>last loss</dt><dd>0.42</dd></dl>"
+        in page.html
+    )
+    assert "<dt>step</dt>" not in page.html
 
 
 def test_experiences_that_were_found_stand_first(run: Path) -> None:
@@ -118,6 +131,37 @@ def test_experiences_that_were_found_stand_first(run: Path) -> None:
     html = make_report(run).html
     assert "found 3 times" in html
     assert re.findall(r"<dt>id</dt><dd>(\w{12})", html)[0] == weakest
+
+
+def test_what_a_run_writes_is_what_is_read(whole: Path, tmp_path: Path) -> None:
+    """The same lines, written by the classes that a run writes with."""
+    folder = tmp_path / "run"
+    lines = {name: [json.loads(x) for x in (whole / name).read_text().splitlines()] for name in _LINES}
+    with RunFolder(folder, resume=False) as made:
+        identity = json.loads((whole / "compile.json").read_text())
+        made.claim({k: v for k, v in identity.items() if k not in ("schema", "created")})
+        made.set_state(phase="evolving", step=6, steps=6, reason="", best="v001")
+        made.steps.append(lines["steps.jsonl"])
+        made.groups.append(lines["groups.jsonl"])
+        versions = Versions(folder)
+        gate = {"mean": 0.1, "low": 0.02, "high": 0.2, "requests": 12}
+        told = {"kscore": 0.5, "reward": 0.5, "requests": 12, "unscored": 1}
+        for version in (
+            Version("v000", 0, None, True, "the start"),
+            Version("v001", 6, "v000", True, "y", gate, told),
+        ):
+            versions.write_evaluation(version.name, lines["evaluations/v000.jsonl"])
+            versions.add(version, lambda part: None)
+        report = make_report(folder)
+    assert report.notes == ()
+    assert (report.facts["phase"], report.facts["best"]) == ("evolving", "v001")
+    assert (report.facts["steps"], report.facts["groups"], report.facts["versions"]) == (6, 12, 2)
+    assert "+0.100 [+0.020, +0.200] to v000" in report.html
+    assert "12 (1 unscored)" in report.html
+    assert re.search(r"<dt>last change</dt><dd>\d{4}-\d\d-\d\dT", report.html)
+
+
+_LINES = ("steps.jsonl", "groups.jsonl", "evaluations/v000.jsonl")
 
 
 def test_the_page_of_a_bench(tmp_path: Path) -> None:
@@ -144,7 +188,9 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     report = make_report(tmp_path)
     assert "There is no step yet" in report.html
     assert "Nothing has been spent" in report.html
-    assert {"state.json: missing", "steps.jsonl: missing"} <= set(report.notes)
+    assert report.notes == ("state.json: missing",)
+    (tmp_path / "state.json").write_text('{"phase": "evolving", "step": 3}')
+    assert make_report(tmp_path).notes == ("steps.jsonl: missing", "groups.jsonl: missing")
 
 
 def test_a_run_that_stopped_tells_why(run: Path) -> None:
@@ -405,7 +451,7 @@ def test_a_browser_shows_the_page_on_a_desk_and_on_a_phone(run: Path, browser: c
     for width, height, dark in ((390, 844, False), (1280, 900, True)):
         browser.open(page, width, height, dark=dark)
         assert browser.run("document.documentElement.dataset.ready") == "yes"
-        assert browser.run("document.title") == "mini a3c9 compiled on studio:world/train"
+        assert browser.run("document.title") == "mini compiled on studio:world/train"
         browser.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.run("document.querySelectorAll('.pair img').length") == 24
