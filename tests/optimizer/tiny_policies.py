@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from genevolve.programs.policies.local.policy import LocalPolicy
 from genevolve.programs.policies.local.transcript import Transcript
 from genevolve.programs.policies.protocol import Dialogue, Emission, Limits, Policy, Stop, Tokens
 
+SKILLS = Path(__file__).parents[2] / "programs" / "skills"
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -31,17 +33,19 @@ def _backend() -> str:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1500,
+        vocab_size=3000,
         special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    made.train_from_iterator([system(builtin_environment(()), card="compact").text] * 3, trainer)
+    texts = [system(builtin_environment(()), card="compact").text]
+    texts += [guide.read_text(encoding="utf-8") for guide in sorted(SKILLS.glob("*/SKILL.md"))]
+    made.train_from_iterator(texts * 3, trainer)
     return str(made.to_str())
 
 
 def tokenizer() -> Any:
-    """A tokenizer that knows the words of the language card, with ChatML markers."""
+    """A tokenizer that knows the words of the language card and of the skills, with ChatML markers."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
