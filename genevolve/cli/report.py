@@ -1,4 +1,4 @@
-"""One HTML page of a run, with its pictures inside: nothing is loaded from elsewhere, so it can be sent as it is.
+"""One HTML page of a run, with its pictures inside: nothing is loaded from elsewhere.
 
 genevolve report DIR                    DIR/report.html
 genevolve report DIR -o page.html       elsewhere; with --open, shown in a browser at once
