@@ -4,11 +4,11 @@
     .venv/bin/python benchmarks/compile_kills.py --runs 4 --kills 5    # 20 kills in four runs
     .venv/bin/python benchmarks/compile_kills.py --steps 3 --runs 1 --kills 2 --out /tmp/x.json
 
-A mini policy is made, imitates and evolves on a small studio world. SIGKILL falls at moments drawn by --seed, anywhere
-between the start of the process and its end; the same command with --resume goes on. At the end the weights of the last
-checkpoint, the averaged teacher, all versions, the gate's records, the groups and the experiences must be the very same
-bytes as those of the run that was left alone. benchmarks/results/compile_kills.json tells for each run when it was
-killed, in which phase it then was, and what differs (nothing, it is claimed).
+A mini policy evolves on a small studio world; in every fifth run it is also made and imitates first. SIGKILL falls at
+moments drawn by --seed, anywhere between the start of the process and its end; the same command with --resume goes on.
+At the end the weights of the last checkpoint, the averaged teacher, all versions, the gate's records, the groups and
+the experiences must be the very same bytes as those of the run that was left alone. The results tell for each run when
+it was killed, in which phase it then was, and what differs (nothing, it is claimed).
 """
 
 from __future__ import annotations
@@ -25,39 +25,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 RESULTS = Path(__file__).parent / "results" / "compile_kills.json"
-SETTINGS = {
+SMALL = {
     "policy.mini_vocabulary": 1200,
     "policy.mini_width": 96,
-    "policy.mini_layers": 2,
+    "policy.mini_layers": 3,
     "policy.mini_heads": 4,
     "policy.mini_key_heads": 2,
-    "policy.mini_feed": 192,
+    "policy.mini_feed": 256,
     "rollouts.siblings": 3,
     "rollouts.requests": 3,
-    "rollouts.turns": 5,
-    "rollouts.turn_tokens": 192,
+    "rollouts.turn_tokens": 256,
+    "rollouts.tokens": 600,
     "training.learning_rate": 0.0005,
     "training.save_every": 2,
+    "reward.judge": "inspector:no-ocr",
     "memory.min_gap": 0.02,
     "memory.gate": 0.3,
-    "cold_start.requests": 24,
-    "cold_start.siblings": 3,
-    "cold_start.epochs": 12.0,
-    "cold_start.batch": 8,
-    "cold_start.learning_rate": 0.002,
     "gate.every": 4,
     "gate.requests": 6,
     "limits.collapse": 0.0,
     "limits.kl": 0.0,
 }
-"""Loose thresholds, so that every step learns, remembers and is taught: there is something that could differ."""
+"""Loose thresholds, so that steps learn, remember and are taught: there is something that could differ."""
+
+SHORT = {"cold_start.requests": 16, "cold_start.siblings": 2, "cold_start.epochs": 2.0}
+LONG = {"cold_start.requests": 64, "cold_start.siblings": 4, "cold_start.plain": 3, "cold_start.epochs": 10.0}
+FROM_NOTHING = 5
+"""Of so many runs the first is of a mini policy that is made and imitates; the others begin with one that can write."""
 
 
 def main() -> int:
@@ -72,14 +74,24 @@ def main() -> int:
     work = arguments.work or Path(tempfile.mkdtemp(prefix="compile-kills-"))
     world = make_world(work)
     began = time.monotonic()
-    whole, seconds = uninterrupted(work, world, arguments.steps)
-    print(f"undisturbed: {seconds:.1f} s, figures of the last step {whole['figures']}")
+    start = made_start(work, world)
+    kinds = {
+        "from nothing": Kind(world, "mini?threads=1", {**SMALL, **SHORT, "training.steps": 4}),
+        "evolution": Kind(world, f"local:{start}?threads=1", {**SMALL, "training.steps": arguments.steps}),
+    }
+    whole = {}
+    for name, kind in kinds.items():
+        whole[name] = uninterrupted(work / name.replace(" ", "-"), kind)
+        print(f"{name}, undisturbed: {whole[name][1]:.1f} s, {whole[name][0]['figures']}", flush=True)
     chance = random.Random(arguments.seed)
     runs = []
     for number in range(arguments.runs):
-        found = killed(work / f"run-{number}", world, arguments, chance, seconds)
+        name = "evolution" if number % FROM_NOTHING else "from nothing"
+        wanted, seconds = whole[name]
+        kills = killed(work / f"run-{number}", kinds[name], arguments.kills, chance, seconds)
         ended = outcome(work / f"run-{number}")
-        found["differs"] = sorted(n for n in whole if n != "figures" and whole[n] != ended[n])
+        differs = sorted(n for n in wanted if n != "figures" and wanted[n] != ended[n])
+        found = {"kind": name, "kills": kills, "differs": differs}
         runs.append(found)
         print(f"run {number}: {found}", flush=True)
         shutil.rmtree(work / f"run-{number}")
@@ -89,11 +101,12 @@ def main() -> int:
         "runs": runs,
         "same": same,
         "claim": {"every run ended with the same bytes": same == len(runs)},
-        "undisturbed_seconds": round(seconds, 1),
-        "weights": whole["weights"],
-        "figures": whole["figures"],
+        "undisturbed": {
+            name: {"seconds": round(s, 1), "weights": found["weights"], "figures": found["figures"]}
+            for name, (found, s) in whole.items()
+        },
         "steps": arguments.steps,
-        "settings": SETTINGS,
+        "settings": {name: dict(kind.settings) for name, kind in kinds.items()},
         "seconds": round(time.monotonic() - began, 1),
         "command": "benchmarks/compile_kills.py " + " ".join(sys.argv[1:]),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
@@ -103,50 +116,63 @@ def main() -> int:
     return 0 if same == len(runs) else 1
 
 
+class Kind(NamedTuple):
+    """What is compiled from what."""
+
+    world: Path
+    policy: str
+    settings: Mapping[str, Any]
+
+    def command(self, folder: Path) -> list[str]:
+        chosen = [f"--set={name}={value}" for name, value in self.settings.items()]
+        suite = f"studio:{self.world / 'train'}"
+        call = [sys.executable, "-m", "genevolve", "compile", "--policy", self.policy, "--suite", suite]
+        return [*call, "--preset", "laptop", "--out", str(folder), "--resume", *chosen]
+
+    def begin(self, folder: Path) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        with (folder.parent / f"{folder.name}.log").open("ab") as log:
+            return subprocess.Popen(self.command(folder), cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    def finish(self, folder: Path) -> None:
+        if self.begin(folder).wait() != 0:
+            raise SystemExit(f"the run failed: see {folder.parent / f'{folder.name}.log'}")
+
+
 def make_world(work: Path) -> Path:
     from genevolve.interpreter.studio.folder import Recipe, make_folder
 
     world = work / "world"
     if not (world / "studio.json").is_file():
-        make_folder(world, Recipe(3, 64, {"train": 24, "validation": 8, "heldout": 4, "heldout_combos": 2}))
+        make_folder(world, Recipe(3, 64, {"train": 64, "validation": 8, "heldout": 4, "heldout_combos": 2}))
     return world
 
 
-def command(folder: Path, world: Path, steps: int) -> list[str]:
-    chosen = [f"--set={name}={value}" for name, value in {**SETTINGS, "training.steps": steps}.items()]
-    suite = f"studio:{world / 'train'}"
-    call = [sys.executable, "-m", "genevolve", "compile", "--policy", "mini?threads=1", "--suite", suite]
-    return [*call, "--preset", "laptop", "--out", str(folder), "--resume", *chosen]
+def made_start(work: Path, world: Path) -> Path:
+    """A mini policy that can write programs, so that its attempts differ and teach; made once."""
+    folder = work / "start"
+    if not (folder / "policy").is_dir():
+        shutil.rmtree(folder, ignore_errors=True)
+        kind = Kind(world, "mini?threads=1", {**SMALL, **LONG, "training.steps": 1, "gate.requests": 1})
+        kind.finish(folder)
+    return folder / "versions" / "v000"
 
 
-def begin(folder: Path, world: Path, steps: int) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    log = (folder.parent / f"{folder.name}.log").open("ab")
-    return subprocess.Popen(command(folder, world, steps), cwd=ROOT, env=environment, stdout=log, stderr=log)
-
-
-def finish(folder: Path, world: Path, steps: int) -> None:
-    process = begin(folder, world, steps)
-    if process.wait() != 0:
-        raise SystemExit(f"the run failed: see {folder.parent / f'{folder.name}.log'}")
-
-
-def uninterrupted(work: Path, world: Path, steps: int) -> tuple[dict[str, Any], float]:
-    """The run that nobody disturbs; pictures and indexes that runs share are made before by a short one."""
-    finish(work / "warm", world, 1)
-    shutil.rmtree(work / "warm")
+def uninterrupted(folder: Path, kind: Kind) -> tuple[dict[str, Any], float]:
+    """The run that nobody disturbs, and how long it takes."""
+    shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    finish(work / "whole", world, steps)
-    return outcome(work / "whole"), time.monotonic() - began
+    kind.finish(folder)
+    return outcome(folder), time.monotonic() - began
 
 
 def killed(
-    folder: Path, world: Path, arguments: argparse.Namespace, chance: random.Random, seconds: float
-) -> dict[str, Any]:
+    folder: Path, kind: Kind, count: int, chance: random.Random, seconds: float
+) -> list[dict[str, Any]]:
     """One run: killed so often, then left to end."""
-    kills = []
-    for _ in range(arguments.kills):
-        process = begin(folder, world, arguments.steps)
+    kills: list[dict[str, Any]] = []
+    for _ in range(count):
+        process = kind.begin(folder)
         moment = chance.uniform(0, seconds)
         try:
             process.wait(timeout=moment)
@@ -155,8 +181,8 @@ def killed(
             process.send_signal(signal.SIGKILL)
             process.wait()
         kills.append({"after": round(moment, 2), **standing(folder)})
-    finish(folder, world, arguments.steps)
-    return {"kills": kills}
+    kind.finish(folder)
+    return kills
 
 
 def standing(folder: Path) -> dict[str, Any]:

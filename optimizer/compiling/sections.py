@@ -222,14 +222,17 @@ class OutputSection:
 LAPTOP: Mapping[str, Any] = MappingProxyType(
     {
         "policy.policy": "mini",
-        "rollouts.turns": 6,
-        "rollouts.turn_tokens": 256,
-        "rollouts.tokens": 600,
-        "training.steps": 40,
-        "training.learning_rate": 1e-4,
+        "rollouts.requests": 4,
+        "rollouts.turn_tokens": 320,
+        "rollouts.tokens": 800,
+        "training.steps": 30,
+        "training.learning_rate": 3e-4,
         "training.save_every": 5,
-        "cold_start.learning_rate": 1e-3,
+        "cold_start.requests": 600,
+        "cold_start.plain": 2,
         "cold_start.epochs": 3.0,
+        "cold_start.batch": 8,
+        "cold_start.learning_rate": 3e-3,
         "gate.every": 10,
         "gate.requests": 48,
     }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genevolve.programs.policies.protocol import Message
 
 MINI = "mini"
-MISTAKES = "wrong_query=0.25&skipped_skill=0.4&wrong_image=0.25&vague_layout=0.4&missing_count=0.4"
+MISTAKES = "ask=true&wrong_query=0.3&skipped_skill=0.4&wrong_image=0.35&vague_layout=0.3&missing_count=0.3"
 """How the oracle errs when it shows how: attempts must differ, or there is no guide to learn to follow."""
 _ELSEWHERE = re.compile(r"(endpoint|released|scripted|oracle)(:|$)")
 _NOT_KEPT = ("adapter", "base", "pickle")
