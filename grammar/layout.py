@@ -22,7 +22,9 @@ import unicodedata
 MARK = "\ufdd0"
 """Stands for an interpolation while text is laid out: a code point that no text may contain."""
 
+_BULLETS = frozenset("-*•‣–")
 _BULLET = re.compile(r"[ \t]*[-*•‣–][ \t]+\S")
+_NUMBER = re.compile(r"\d{1,3}[.)]")
 _NUMBERED = re.compile(r"[ \t]*\d{1,3}[.)][ \t]+\S")
 _HYPHENATED = re.compile(r"[^\W\d_]-\Z")
 
@@ -33,11 +35,14 @@ def join_lines(text: str) -> str:
     state = "blank"  # what the last line of `out` is: blank, text, item or verbatim
     for line in text.split("\n"):
         content = line.strip()
+        if line[: len(line) - len(line.lstrip())].strip(" \t"):
+            # Blanks of other kinds in front count as blanks.
+            line = " " * _indentation(line) + content
         if not content:
             if state != "blank":
                 out.append("")
             state = "blank"
-        elif _starts_item(line, out, state):
+        elif _starts_item(line, out, state) or _is_mark_alone(line, state):
             out.append(line.rstrip())
             state = "item"
         elif state != "item" and _indentation(line) >= 4:
@@ -58,6 +63,16 @@ def _starts_item(line: str, out: list[str], state: str) -> bool:
         return True
     # A sentence may end with a number that the wrapping put first on its line; a list starts after a break.
     return bool(_NUMBERED.match(line)) and (state in ("blank", "item") or out[-1].endswith(":"))
+
+
+def _is_mark_alone(line: str, state: str) -> bool:
+    """Whether an item begins with nothing behind its mark: the next line belongs to it."""
+    mark = line.strip()
+    if _indentation(line) >= 4:
+        return False
+    return (mark in _BULLETS and state in ("blank", "verbatim")) or (
+        state == "blank" and _NUMBER.fullmatch(mark) is not None
+    )
 
 
 def _indentation(line: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genevolve.grammar.elaborate import elaborate, evaluate, evaluate_text, negative_prompt
@@ -156,6 +156,10 @@ def test_ten_references_have_words_and_an_eleventh_has_none() -> None:
         ("Steps:\n1. draw\n2. paint", "Steps:\n1. draw\n2. paint"),
         ("in the year\n12. It rained", "in the year 12. It rained"),
         ("A poem:\n    roses  are\n    red\nend", "A poem:\n    roses  are\n    red\nend"),
+        ("-\na cat\n    that sleeps", "- a cat that sleeps"),
+        ("1.\ndraw\n    slowly", "1. draw slowly"),
+        ("    verbatim\n•\na\n    b", "    verbatim\n• a b"),
+        ("Paris\n-\nLyon", "Paris - Lyon"),
         ('says "A  B\nC" there', 'says "A  B C" there'),
         ("", ""),
         ("\n\n", ""),
@@ -165,7 +169,9 @@ def test_lines_are_joined_for_the_generator(text: str, expected: str) -> None:
     assert join_lines(text) == expected
 
 
-@given(st.text("ab -.1:\n\t山", max_size=60))
+@given(st.text("ab -.1:\n\t山\u00a0", max_size=60))
+@example("-\n1\n\t1")
+@example("\u00a0- a\n    a")
 def test_joining_lines_is_idempotent_and_loses_no_words(text: str) -> None:
     joined = join_lines(text)
     assert join_lines(joined) == joined
