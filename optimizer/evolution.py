@@ -494,6 +494,7 @@ def figures(groups: Sequence[Group], skills: Sequence[str] = ()) -> dict[str, fl
         "reward/unscored": _share(s.total is None for s in scored),
         "groups/degenerate": _share(g.degenerate for g in groups),
         "rollouts/filled": _share(s.rollout.filled for s in scored),
+        "rollouts/out_of_time": _share(s.rollout.outcome is Outcome.TIME for s in scored),
         "rollouts/turns": _mean([float(s.rollout.cost.turns) for s in scored]),
         "rollouts/calls": _mean([float(s.rollout.cost.calls) for s in scored]),
         "rollouts/tokens": float(sum(s.rollout.cost.tokens for s in scored)),

@@ -51,8 +51,9 @@ class Ground:
     def evolution(
         self, policy: Any, store: ExperienceStore | None, settings: Settings, **more: Any
     ) -> Iterator[Evolution]:
-        """Evolution with a workshop of its own."""
-        workshop = Loop(self.judge, 2)
+        """Evolution with a workshop of its own, unless one is given."""
+        given = more.pop("workshop", None)
+        workshop = given or Loop(self.judge, 2)
         try:
             yield Evolution(
                 policy,
@@ -65,7 +66,8 @@ class Ground:
                 **{"end_token": END, "judge_name": "inspector+sufficiency"} | more,
             )
         finally:
-            workshop.close()
+            if given is None:
+                workshop.close()
 
     def step(self, policy: Any, store: Any, settings: Settings, *, requests: Any = None, **more: Any) -> Any:
         """One step."""

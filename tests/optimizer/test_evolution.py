@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from genevolve.interpreter.judges.protocol import Case, Verdict
 from genevolve.interpreter.studio.generator import SimulatedGenerator
 from genevolve.interpreter.values import Evidence
 from genevolve.optimizer.contrast import summarise
+from genevolve.optimizer.evaluation.workshop import Processes
 from genevolve.optimizer.evolution import Settings, seed_of
 from genevolve.programs.policies.oracle import open_oracle
 from genevolve.programs.policies.protocol import Limits
@@ -351,6 +353,29 @@ def test_a_missing_key_ends_the_step(place: Ground, monkeypatch: pytest.MonkeyPa
         replace(place, judge=Judged(no_key)).step(place.oracle("bare=true"), None, TWO)
     with pytest.raises(ConfigurationError, match="no key"):
         replace(place, text_judge=Judged(no_key)).step(place.oracle("bare=true"), None, TWO)
+
+
+def test_processes_draw_and_judge_the_same_and_their_death_ends_the_step(place: Ground) -> None:
+    asked = place.requests[:1]
+    before = {p.pid for p in multiprocessing.active_children()}
+    workshop = Processes("studio", "inspector:no-ocr", 1)
+    try:
+        apart = place.step(place.oracle(), None, TWO, requests=asked, workshop=workshop)
+        assert apart.rows == place.step(place.oracle(), None, TWO, requests=asked).rows
+        (worker,) = [p for p in multiprocessing.active_children() if p.pid not in before]
+        worker.kill()
+        worker.join()
+        with pytest.raises(ServiceError, match="died"):
+            place.step(place.oracle(), None, TWO, requests=asked, workshop=workshop)
+    finally:
+        workshop.close()
+
+
+def test_a_rollout_that_is_late_is_counted(place: Ground) -> None:
+    late = replace(TWO, bounds=Bounds(seconds=0.0))
+    step = place.step(place.oracle(), None, late, requests=place.requests[:1])
+    assert step.figures["rollouts/out_of_time"] == 1
+    assert [r["train_row"] for r in step.rows] == [0, 0]
 
 
 # ---- memory ------------------------------------------------------------------------------------------
