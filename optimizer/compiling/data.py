@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genevolve.grammar.errors import AuthorError, ConfigurationError
+from genevolve.grammar.errors import AuthorError, ConfigurationError, ProgramError
 from genevolve.optimizer.compiling.gate import About
 from genevolve.optimizer.evaluation.suites import Row, Suite, open_suite
 
@@ -50,6 +50,7 @@ def open_data(section: DataSection) -> Data:
     Raises:
         ConfigurationError: They name none, or a kind that does not exist.
         AuthorError: A suite or the sketch cannot be read, or no row can be used.
+        ProgramError: The sketch has errors besides its holes.
     """
     from genevolve.programs.program import Program
 
@@ -68,6 +69,8 @@ def open_data(section: DataSection) -> Data:
     if validation is not None:
         _check_apart(suite, validation)
     sketch = Program.load(section.sketch) if section.sketch else None
+    if sketch is not None and not (findings := sketch.check()).ok:
+        raise ProgramError(findings)
     return Data(suite, validation, sketch, skipped)
 
 

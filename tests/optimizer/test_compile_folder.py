@@ -128,7 +128,7 @@ def test_another_compilation_is_refused_by_what_differs(tmp_path: Path) -> None:
     moved = IDENTITY | {"suite": {"name": "studio:elsewhere/train", "digest": "abc", "rows": 3}}
     with RunFolder(tmp_path / "run", resume=True) as folder:
         folder.claim(moved)
-        with pytest.raises(AuthorError, match="suite .*def now"):
+        with pytest.raises(AuthorError, match=r"suite .*def now"):
             folder.claim(moved | {"suite": {"name": "x", "digest": "def", "rows": 3}})
         with pytest.raises(AuthorError, match="judge"):
             folder.claim(moved | {"judge": "inspector 2"})

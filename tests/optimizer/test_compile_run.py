@@ -1,0 +1,262 @@
+"""A whole compilation, small: what it leaves, and that interruptions anywhere change nothing of what comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genevolve.experience_store.store import ExperienceStore
+from genevolve.grammar.errors import AuthorError, ConfigurationError, ProgramError
+from genevolve.optimizer.compiling import durable, run
+from genevolve.optimizer.compiling.folder import RunFolder
+from genevolve.optimizer.compiling.run import Compiled, Silent, compile
+from genevolve.optimizer.compiling.versions import Version, Versions
+
+pytestmark = pytest.mark.filterwarnings("default")  # TRL and transformers warn about their own defaults
+
+SMALL: dict[str, Any] = {
+    "policy.mini_vocabulary": 600,
+    "policy.mini_width": 48,
+    "policy.mini_layers": 2,
+    "policy.mini_heads": 4,
+    "policy.mini_key_heads": 2,
+    "policy.mini_feed": 96,
+    "rollouts.siblings": 3,
+    "rollouts.requests": 2,
+    "rollouts.turns": 8,
+    "rollouts.turn_tokens": 160,
+    "rollouts.tokens": 300,
+    "reward.judge": "inspector:no-ocr",
+    "reward.workers": 1,
+    "memory.min_gap": 0.01,
+    "memory.gate": 0.3,
+    "training.steps": 3,
+    "training.save_every": 1,
+    "training.learning_rate": 1e-3,
+    "cold_start.requests": 10,
+    "cold_start.siblings": 2,
+    "cold_start.epochs": 10.0,
+    "cold_start.batch": 4,
+    "cold_start.learning_rate": 5e-3,
+    "gate.every": 2,
+    "gate.requests": 2,
+}
+
+
+class Heard(Silent):
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.steps: list[int] = []
+        self.versions: list[Version] = []
+
+    def phase(self, text: str) -> None:
+        self.phases.append(text)
+
+    def step(self, step: int, steps: int, figures: Mapping[str, float], seconds: float) -> None:
+        self.steps.append(step)
+
+    def version(self, version: Version) -> None:
+        self.versions.append(version)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Compiled, Heard]:
+    """A mini policy made from nothing, imitating, and evolving for three steps, undisturbed."""
+    heard = Heard()
+    out = tmp_path_factory.mktemp("compiled") / "whole"
+    found = compile("mini", suite=f"studio:{small_world}/train", out=out, settings=SMALL, listener=heard)
+    return found, heard
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_a_run_leaves(whole: tuple[Compiled, Heard]) -> None:
+    found, heard = whole
+    out = found.folder
+    assert (found.step, found.reason, found.policy) == (3, "", out / "policy")
+    state = json.loads((out / "state.json").read_text())
+    assert (state["phase"], state["step"], state["steps"], state["best"]) == ("finished", 3, 3, found.best)
+    identity = json.loads((out / "compile.json").read_text())
+    assert identity["policy"] == {"name": "mini", "version": "made from nothing"}
+    assert identity["suite"]["rows"] == 10
+    assert identity["judge"].startswith("inspector")
+    steps = lines(out / "steps.jsonl")
+    assert [s["step"] for s in steps] == heard.steps == [1, 2, 3]
+    assert {"reward/mean", "reward/gap", "memory/hit_rate", "tokens_per_second", "loss"} <= set(
+        steps[0]["figures"]
+    )
+    groups = lines(out / "groups.jsonl")
+    assert [g["step"] for g in groups] == [1, 1, 2, 2, 3, 3]
+    assert all(len(g["rewards"]) == 3 for g in groups)
+    for told in (g[which] for g in groups for which in ("best", "worst") if g[which]):
+        assert told["program"].startswith("request ")
+        assert told["picture"] is None or (out / told["picture"]).is_file()
+    assert any(s["figures"].get("grad_norm") for s in steps), "something was learned in some step"
+    versions = Versions(out).all()
+    assert [(v.name, v.step) for v in versions] == [("v000", 0), ("v001", 2), ("v002", 3)]
+    assert [v.name for v in heard.versions] == ["v000", "v001", "v002"]
+    assert all(len(lines(out / "evaluations" / f"{v.name}.jsonl")) == 2 for v in versions)
+    assert weights(out / "versions" / "v000") != weights(out / "versions" / "v002")
+    assert weights(found.policy) == weights(out / "versions" / found.best)
+    assert "learned on" in (found.policy / "README.md").read_text()
+    assert sorted(p.name for p in (out / "checkpoints").glob("checkpoint-*")) == [
+        "checkpoint-2",
+        "checkpoint-3",
+    ]
+
+
+def test_the_policy_can_be_opened(whole: tuple[Compiled, Heard]) -> None:
+    from genevolve.programs.policies.catalog import open_policy
+
+    policy = open_policy(f"local:{whole[0].policy}")
+    assert getattr(policy, "card", None) == "brief"
+    policy.close()
+
+
+class Cut(KeyboardInterrupt):
+    """An interruption at a place of a test's choice."""
+
+
+def cut_after(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int, *, before: bool = False
+) -> None:
+    """Interrupt at the n-th call of a method: after it was done, or before."""
+    original = getattr(owner, name)
+    left = [calls]
+
+    def cutting(*args: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if not left[0] and before:
+            raise Cut
+        made = original(*args, **named)
+        if not left[0]:
+            raise Cut
+        return made
+
+    monkeypatch.setattr(owner, name, cutting)
+
+
+def test_interruptions_change_nothing(
+    whole: tuple[Compiled, Heard], small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "again"
+    given = {"suite": f"studio:{small_world}/train", "out": out, "settings": SMALL, "resume": True}
+    places: list[tuple[Any, str, int, bool]] = [
+        (run, "make_start", 1, False),  # after the cold start, before it is kept
+        (Versions, "write_evaluation", 1, False),  # the start is measured, not described
+        (durable.Lines, "append", 3, False),  # step 2: groups are written, figures are not
+        (Versions, "add", 1, True),  # at the gate of step 2: evaluated, not kept
+        (ExperienceStore, "backup", 1, False),  # before the checkpoint counts
+        (RunFolder, "prune", 1, True),  # right after it counts
+    ]
+    for owner, name, calls, before in places:
+        with monkeypatch.context() as patch, pytest.raises(Cut):
+            cut_after(patch, owner, name, calls, before=before)
+            compile("mini", **given)
+        state = out / "state.json"
+        assert not state.exists() or json.loads(state.read_text())["phase"] == "stopped"
+    found = compile(out=out, resume=True)
+    wanted = whole[0].folder
+    assert (found.step, found.best) == (3, whole[0].best)
+    for version in ("v000", "v001", "v002"):
+        assert weights(out / "versions" / version) == weights(wanted / "versions" / version)
+        file = f"evaluations/{version}.jsonl"
+        assert (out / file).read_bytes() == (wanted / file).read_bytes()
+    for file in ("model.safetensors", "teacher.safetensors", "scheduler.pt"):
+        path = f"checkpoints/checkpoint-3/{file}"
+        assert (out / path).read_bytes() == (wanted / path).read_bytes()
+    assert (out / "groups.jsonl").read_bytes() == (wanted / "groups.jsonl").read_bytes()
+    for a, b in zip(lines(out / "steps.jsonl"), lines(wanted / "steps.jsonl"), strict=True):
+        timed = {k for k in a["figures"] if k.startswith(("seconds/", "tokens_per"))}
+        assert {k: v for k, v in a["figures"].items() if k not in timed} == {
+            k: v for k, v in b["figures"].items() if k not in timed
+        }
+    with (
+        ExperienceStore.open(out / "experiences", read_only=True) as ours,
+        ExperienceStore.open(wanted / "experiences", read_only=True) as theirs,
+    ):
+        assert ours.ids() == theirs.ids()
+
+
+def test_a_limit_stops_a_run_and_more_of_it_goes_on(
+    whole: tuple[Compiled, Heard], small_world: Path, tmp_path: Path
+) -> None:
+    out, wanted = tmp_path / "limited", whole[0].folder
+    shutil.copytree(wanted, out)
+    for step in (2, 3):  # back to the first step
+        shutil.rmtree(out / "checkpoints" / f"checkpoint-{step}")
+    durable.write_json(out / "state.json", {"phase": "stopped", "step": 0, "steps": 3, "best": "v000"})
+    stopped = compile(out=out, resume=True, settings={"limits.rollouts": 6})
+    assert (stopped.step, stopped.reason) == (1, "budget: 6 of 6 rollouts are made")
+    assert json.loads((out / "state.json").read_text())["phase"] == "stopped"
+    assert (out / "checkpoints" / "checkpoint-1" / "complete.json").is_file()
+    found = compile(out=out, resume=True, settings={"limits.rollouts": 0})
+    assert (found.step, found.reason) == (3, "")
+    assert weights(out / "checkpoints" / "checkpoint-3") == weights(wanted / "checkpoints" / "checkpoint-3")
+    assert compile(out=out, resume=True).step == 3  # all is done: nothing more
+
+
+@pytest.mark.parametrize(
+    "policy", ["endpoint:openai/gpt-4o-mini", "scripted:x.gprog", "oracle:w", "bare", ""]
+)
+def test_policies_whose_weights_are_elsewhere_are_refused(
+    small_world: Path, tmp_path: Path, policy: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be trained|there is no policy|what is trained"):
+        compile(policy, suite=f"studio:{small_world}/train", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_data_that_cannot_be_used_is_told_before_anything_is_made(small_world: Path, tmp_path: Path) -> None:
+    suite = f"studio:{small_world}/train"
+    out = tmp_path / "x"
+    with pytest.raises(AuthorError, match="a step has 50 requests"):
+        compile("mini", suite=suite, out=out, settings={"rollouts.requests": 50})
+    with pytest.raises(AuthorError, match="validation requests are also learned on"):
+        compile("mini", suite=suite, validation=suite, out=out)
+    with pytest.raises(ConfigurationError, match="what is learned on"):
+        compile("mini", out=out)
+    broken = tmp_path / "broken.gprog"
+    broken.write_text('request "x"\nprompt ???\n')
+    with pytest.raises(ProgramError):
+        compile("mini", suite=suite, sketch=broken, out=out)
+    with pytest.raises(ConfigurationError, match="may cost money"):
+        compile("mini", suite=suite, out=out, settings={"reward.renderer": "openai:gpt-image-1"})
+    assert not out.exists()
+
+
+def test_requests_are_filled_into_a_sketch() -> None:
+    from genevolve.optimizer.compiling.data import filled_in
+    from genevolve.programs.program import Program
+
+    sketch = Program.parse('# mine\nrequest "x"\n\nuse skill ?\n\n...\n\nrender size: 512x512\n')
+    found = filled_in(sketch, 'A "sign" with {braces}\nand lines', "r")
+    assert found.check().ok
+    assert found.source == (
+        '# mine\nrequest "A \\"sign\\" with {{braces}} and lines"\n\nuse skill ?\n\n...\n\nrender size: 512x512\n'
+    )
+    for text in ("prompt ?\n", 'request "a"\nrequest "b"\n...\n'):
+        with pytest.raises(AuthorError, match="one request statement"):
+            filled_in(Program.parse(text), "r", "r")
