@@ -90,7 +90,8 @@ def main() -> int:
         wanted, seconds = whole[name]
         kills = killed(work / f"run-{number}", kinds[name], arguments.kills, chance, seconds)
         ended = outcome(work / f"run-{number}")
-        differs = sorted(n for n in wanted if n != "figures" and wanted[n] != ended[n])
+        names = {*wanted, *ended} - {"figures"}
+        differs = sorted(n for n in names if wanted.get(n) != ended.get(n))
         found = {"kind": name, "kills": kills, "differs": differs}
         runs.append(found)
         print(f"run {number}: {found}", flush=True)
@@ -171,16 +172,19 @@ def killed(
 ) -> list[dict[str, Any]]:
     """One run: killed so often, then left to end."""
     kills: list[dict[str, Any]] = []
-    for _ in range(count):
+    while len(kills) < count:
         process = kind.begin(folder)
         moment = chance.uniform(0, seconds)
         try:
             process.wait(timeout=moment)
-            break  # it had ended before
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        kills.append({"after": round(moment, 2), **standing(folder)})
+            kills.append({"after": round(moment, 2), **standing(folder)})
+        else:  # it ended before: it is killed another time, from its beginning if it never was
+            if kills:
+                break
+            shutil.rmtree(folder)
     kind.finish(folder)
     return kills
 
@@ -205,7 +209,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         experiences = list(store.ids())
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text("utf-8").splitlines()]
     timed = ("seconds/", "tokens_per_second")
-    learned = [[s["step"], {k: v for k, v in s["figures"].items() if not k.startswith(timed)}] for s in steps]
+    names = sorted({k for s in steps for k in s["figures"] if not k.startswith(timed)})
     kept = ("loss", "kl", "sdl/loss", "reward/mean", "memory/hit_rate", "memory/size", "groups/degenerate")
     return {
         "state": [state["phase"], state["step"], state["best"], state["reason"]],
@@ -216,7 +220,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         "policy": digest(folder / "policy" / "model.safetensors"),
         "evaluations": {p.name: digest(p) for p in sorted(folder.glob("evaluations/*.jsonl"))},
         "groups": digest(folder / "groups.jsonl"),
-        "learned": hashlib.sha256(json.dumps(learned).encode()).hexdigest(),
+        **{f"figure {n}": [s["figures"].get(n) for s in steps] for n in names},
         "experiences": hashlib.sha256(json.dumps(experiences).encode()).hexdigest(),
         "pictures": sorted(p.relative_to(folder).as_posix() for p in folder.glob("pictures/*/*.png")),
         "figures": [{k: round(s["figures"][k], 5) for k in kept if k in s["figures"]} for s in steps],
