@@ -386,7 +386,7 @@ def _epilog() -> str:
         choices = f" ({', '.join(setting.range.choices)})" if setting.range.choices else ""
         lines.append(f"  {setting.name.partition('.')[2]} = {_value(setting.paper)}{other}")
         lines.append(f"      {setting.range.about}{choices}")
-    return "\n".join(lines).replace("%", "%%")
+    return "\n".join(lines)
 
 
 def _value(value: object) -> str:
