@@ -350,7 +350,9 @@ class _Live:
         left = f"  {_duration(each * (steps - step))} left" if steps else ""
         parts: list[Any] = [Text(f"{self._phase}  {f'{step}/{steps}' if steps else ''}{left}")]
         if steps:
-            parts.append(ProgressBar(total=steps, completed=step, width=50))
+            line = Table.grid()  # a bar alone does not end its line
+            line.add_row(ProgressBar(total=steps, completed=step, width=50))
+            parts.append(line)
             table = Table(box=None, pad_edge=False)
             for name in ("step", *(name for name, _, _ in FIGURES), "seconds"):
                 table.add_column(name, justify="right")

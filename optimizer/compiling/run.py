@@ -16,7 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genevolve.grammar.errors import AuthorError, ConfigurationError, GenevolveError
+from genevolve.grammar.errors import (
+    AuthorError,
+    ConfigurationError,
+    GenevolveError,
+    ServiceError,
+    StorageError,
+)
 from genevolve.optimizer.compiling import durable, gate
 from genevolve.optimizer.compiling.data import Data, about, open_data, requests_of
 from genevolve.optimizer.compiling.folder import STORE, Checkpoint, RunFolder, identity_of
@@ -244,9 +250,14 @@ def run(
         except KeyboardInterrupt:
             _stopped(folder, "stopped", "interrupted")
             raise
-        except GenevolveError as error:
-            _stopped(folder, "failed", str(error))
-            raise
+        except (
+            Exception
+        ) as error:  # whatever it was, the state tells that the run has ended; it is raised again
+            told_as = _translated(error, prepared.out)
+            _stopped(folder, "failed", str(told_as) or type(error).__name__)
+            if told_as is error:
+                raise
+            raise told_as from error
 
 
 def _run(prepared: Prepared, folder: RunFolder, told: Listener) -> Compiled:
@@ -559,6 +570,22 @@ def _report(folder: Path) -> Path | None:
     except (GenevolveError, ImportError):
         return None  # the report can be made later; the policy is there
     return found
+
+
+def _translated(error: Exception, out: Path) -> Exception:
+    """What an operator can put right, as an error that says so; anything else as it is."""
+    from genevolve.interpreter.renderers.diffusers.loading import is_out_of_memory
+
+    if isinstance(error, GenevolveError):
+        return error
+    if is_out_of_memory(error):
+        return ServiceError(
+            "memory ran out; smaller training.rows_per_pass or rollouts.tokens, training.gradient_checkpointing, "
+            "policy.lora_rank or a smaller policy need less. --resume goes on from the last checkpoint"
+        )
+    if isinstance(error, OSError):
+        return StorageError(f"{error.filename or out}: {error.strerror or error}")
+    return error
 
 
 def _stopped(folder: RunFolder, phase: str, reason: str) -> None:

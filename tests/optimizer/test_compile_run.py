@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from genevolve.experience_store.store import ExperienceStore
-from genevolve.grammar.errors import AuthorError, ConfigurationError, ProgramError
-from genevolve.optimizer.compiling import durable
+from genevolve.grammar.errors import AuthorError, ConfigurationError, ProgramError, ServiceError, StorageError
+from genevolve.optimizer.compiling import durable, run
 from genevolve.optimizer.compiling.folder import RunFolder
 from genevolve.optimizer.compiling.run import Compiled, Silent, compile
+from genevolve.optimizer.compiling.settings import read_settings
 from genevolve.optimizer.compiling.versions import Version, Versions
 
 pytestmark = pytest.mark.filterwarnings("default")  # TRL and transformers warn about their own defaults
@@ -259,3 +260,45 @@ def test_requests_are_filled_into_a_sketch() -> None:
     for text in ("prompt ?\n", 'request "a"\nrequest "b"\n...\n'):
         with pytest.raises(AuthorError, match="one request statement"):
             filled_in(Program.parse(text), "r", "r")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            ServiceError,
+            "memory ran out",
+        ),
+        (OSError(28, "No space left on device", "model.safetensors"), StorageError, "No space left"),
+        (ValueError("a bug of ours"), ValueError, "a bug of ours"),
+    ],
+)
+def test_what_breaks_a_run_is_told_and_kept(
+    small_world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    kind: type[Exception],
+    said: str,
+) -> None:
+    def breaks(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(run, "_run", breaks)
+    out = tmp_path / "x"
+    with pytest.raises(kind, match=said):
+        compile("mini", suite=f"studio:{small_world}/train", out=out)
+    assert not (out / "state.json").exists()  # nothing had been begun that could be told of
+    with RunFolder(out, resume=True) as folder:
+        folder.claim(
+            {
+                "settings": read_settings(
+                    "laptop", values={"data.suite": f"studio:{small_world}/train"}
+                ).to_dict()
+            }
+        )
+    with pytest.raises(kind, match=said):
+        compile(out=out, resume=True)
+    state = json.loads((out / "state.json").read_text())
+    assert (state["phase"], said in state["reason"]) == ("failed", True)
