@@ -8,6 +8,8 @@ Where it hooks into TRL's trainer, and how it departs from it:
   on: unscored ones and those of degenerate groups).
 - One forward pass of the student serves GRPO and SDL; common beginnings are computed once (`scoring`).
 - The reference of the KL term is a copy made here: TRL would load it anew by name, which a model in memory has not.
+  Of a PEFT model the adapter alone is kept, as it was at the start.
+- Weights that are split over processes are refused: averaged and earlier weights would be wrong without a word.
 - Rows that must not be trained on count nowhere: the loss is the mean over the others, as if those had not been made.
 - Micro-batches are shuffled by group, so that siblings stay together and share their prompt.
 """
@@ -28,6 +30,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head, pad, split_tensor_dict
 
+from genevolve.grammar.errors import ConfigurationError
 from genevolve.optimizer.scoring import score_completions
 from genevolve.optimizer.sdl import SDLSettings, sdl_metrics, sdl_terms
 from genevolve.optimizer.weights import Shadow
@@ -79,6 +82,7 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
 
     Raises:
         ValueError: `args.beta` is not 0.
+        ConfigurationError: Weights would be split over processes, or batches over several visible GPUs.
     """
 
     def __init__(
@@ -89,7 +93,11 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
         self.distillation = distillation or Distillation()
         reference = _reference(model) if self.distillation.kl_weight and not _is_peft(model) else None
         super().__init__(model=model, args=args, **rest)
+        check_place(str(self.accelerator.distributed_type.value), self.args.n_gpu)
         self.beta = self.distillation.kl_weight
+        self._start: Shadow | None = None
+        if self.distillation.kl_weight and _is_peft(self.accelerator.unwrap_model(self.model)):
+            self._start = Shadow(self.accelerator.unwrap_model(self.model))
         if reference is not None:
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
             # TRL does this for the reference it loads itself; its own way of scoring needs it.
@@ -106,7 +114,7 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
     # ---- generation: what the teacher reads joins the batch ----
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        out: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        out = self._generated(inputs)
         device = out["completion_ids"].device
         rows = torch.tensor([float(x.get("train_row", 1)) for x in inputs], device=device)
         given = [x.get("teacher_prompt_ids") for x in inputs]
@@ -129,6 +137,23 @@ class VEDTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL's trainer is not typ
         self._metrics[mode]["sdl/rows_with_bundle"].append(float(taught.mean()))
         self._metrics[mode]["rollouts/trained_rows"].append(float(rows.mean()))
         return out
+
+    def _generated(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """TRL's batch; of a PEFT model the reference is the adapter at the start, where TRL's would have none."""
+        if self._start is None:
+            made: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            return made
+        beta, self.beta = self.beta, 0.0
+        try:
+            made = super()._generate_and_score_completions(inputs)
+        finally:
+            self.beta = beta
+        ids = torch.cat([made["prompt_ids"], made["completion_ids"]], dim=1)
+        mask = torch.cat([made["prompt_mask"], made["completion_mask"]], dim=1)
+        length, rows = made["completion_ids"].shape[1], self.args.per_device_train_batch_size
+        with torch.no_grad(), self._start.worn():
+            found = self._get_per_token_logps_and_entropies(self.model, ids, mask, length, batch_size=rows)
+        return made | {"ref_per_token_logps": found[0]}
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """As TRL's, but siblings stay together when the batch is shuffled and split."""
@@ -301,6 +326,27 @@ def precomputed_reward(
 ) -> list[float | None]:
     """TRL's reward function: rewards were computed with the rollouts; None marks an unscored one."""
     return list(reward)
+
+
+def check_place(kind: str, gpus: int) -> None:
+    """Refuse places where this trainer would be wrong without a word.
+
+    Args:
+        kind: accelerate's name of how processes work together: `NO`, `MULTI_GPU`, `FSDP`, `DEEPSPEED`, …
+        gpus: Devices that transformers would split each batch over, in one process.
+
+    Raises:
+        ConfigurationError: See `VEDTrainer`.
+    """
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise ConfigurationError(
+            f"{kind} splits weights over processes, and averaged or earlier weights cannot be kept of split ones; "
+            "train in one process on one device (docs/scale.md)"
+        )
+    if gpus > 1:
+        raise ConfigurationError(
+            f"{gpus} GPUs are visible to one process; name one of them, as in CUDA_VISIBLE_DEVICES=0 (docs/scale.md)"
+        )
 
 
 def _is_peft(model: Any) -> bool:

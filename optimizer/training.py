@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from genevolve.grammar.errors import AuthorError
+from genevolve.grammar.errors import AuthorError, ConfigurationError
 
 if TYPE_CHECKING:
     from genevolve.optimizer.evolution import Evolution, Request, Step
@@ -137,7 +137,9 @@ def evolve(
 
     Raises:
         AuthorError: Rows and passes do not divide, or there are too few requests.
+        ConfigurationError: This is one of several processes, or several GPUs are visible.
     """
+    _check_alone()
     from datasets import Dataset
 
     from genevolve.optimizer.trainer import VEDTrainer, precomputed_reward
@@ -177,6 +179,15 @@ def evolve(
     model.eval()
     policy.refresh()
     return watch.reason
+
+
+def _check_alone() -> None:
+    """Refuse to be one of several: each would make the same rollouts, and all would write the same files."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes not in ("", "0", "1"):
+        raise ConfigurationError(
+            f"this is one of {processes} processes, and evolution uses one; start it without a launcher (docs/scale.md)"
+        )
 
 
 def _arguments(schedule: Schedule, rows: int, siblings: int, out: Path) -> Any:
