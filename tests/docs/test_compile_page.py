@@ -104,7 +104,7 @@ def test_messages_in_the_last_table_are_said_by_the_code() -> None:
     _, _, last = FILE.read_text("utf-8").partition("# When something is wrong")
     wanted = re.findall(r"^\| `([^`]+)`", last, re.MULTILINE)
     assert len(wanted) > 15
-    folders = [ROOT / "optimizer", ROOT / "genevolve" / "cli"]
+    folders = [ROOT / "optimizer", ROOT / "experience_store", ROOT / "genevolve" / "cli"]
     said = "\n".join(f.read_text("utf-8") for folder in folders for f in folder.rglob("*.py"))
     # Long texts are broken over lines of source: the parts belong together again.
     said = re.sub(r'"\s*\n\s*f?"', "", said)
