@@ -189,7 +189,7 @@ def cold_start(
         max_length=None,
         packing=False,
         bf16=settings.bf16,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         use_cpu=not torch.cuda.is_available(),
         train_sampling_strategy="group_by_length",
         save_strategy="no",
