@@ -105,7 +105,8 @@ def decide(
     assert low is not None  # there are values
     told = f"{interval.mean:+.4f} [{low:+.4f}, {interval.high:+.4f}] over {interval.n} requests"
     if low > margin:
-        return Decision(True, interval, f"better: {told}")
+        how = "better" if low > 0 else f"let through by the margin of {margin:g}"
+        return Decision(True, interval, f"{how}: {told}")
     return Decision(False, interval, f"not known to be better by more than {margin:g}: {told}")
 
 
