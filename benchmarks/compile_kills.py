@@ -58,6 +58,7 @@ SMALL = {
 
 SHORT = {"cold_start.requests": 16, "cold_start.siblings": 2, "cold_start.epochs": 2.0}
 LONG = {"cold_start.requests": 64, "cold_start.siblings": 4, "cold_start.plain": 3, "cold_start.epochs": 10.0}
+LAYERS = ("genevolve", "grammar", "interpreter", "programs", "experience_store", "optimizer")
 FROM_NOTHING = 5
 """Of so many runs the first is of a mini policy that is made and imitates; the others begin with one that can write."""
 
@@ -71,13 +72,15 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="where the runs lie (default: a temporary folder)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    work = arguments.work or Path(tempfile.mkdtemp(prefix="compile-kills-"))
-    world = make_world(work)
+    work = (arguments.work or Path(tempfile.mkdtemp(prefix="compile-kills-"))).resolve()
+    world, code = make_world(work), frozen(work)
     began = time.monotonic()
-    start = made_start(work, world)
+    start = made_start(work, code, world)
     kinds = {
-        "from nothing": Kind(world, "mini?threads=1", {**SMALL, **SHORT, "training.steps": 4}),
-        "evolution": Kind(world, f"local:{start}?threads=1", {**SMALL, "training.steps": arguments.steps}),
+        "from nothing": Kind(code, world, "mini?threads=1", {**SMALL, **SHORT, "training.steps": 4}),
+        "evolution": Kind(
+            code, world, f"local:{start}?threads=1", {**SMALL, "training.steps": arguments.steps}
+        ),
     }
     whole = {}
     for name, kind in kinds.items():
@@ -120,6 +123,7 @@ def main() -> int:
 class Kind(NamedTuple):
     """What is compiled from what."""
 
+    code: Path
     world: Path
     policy: str
     settings: Mapping[str, Any]
@@ -133,7 +137,9 @@ class Kind(NamedTuple):
     def begin(self, folder: Path) -> subprocess.Popen[bytes]:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         with (folder.parent / f"{folder.name}.log").open("ab") as log:
-            return subprocess.Popen(self.command(folder), cwd=ROOT, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(
+                self.command(folder), cwd=self.code, env=environment, stdout=log, stderr=log
+            )
 
     def finish(self, folder: Path) -> None:
         if self.begin(folder).wait() != 0:
@@ -149,12 +155,21 @@ def make_world(work: Path) -> Path:
     return world
 
 
-def made_start(work: Path, world: Path) -> Path:
+def frozen(work: Path) -> Path:
+    """A copy of the code: what is changed in the repository meanwhile must not look like an effect of a kill."""
+    code = work / "code"
+    shutil.rmtree(code, ignore_errors=True)
+    for layer in LAYERS:
+        shutil.copytree(ROOT / layer, code / layer, ignore=shutil.ignore_patterns("__pycache__"))
+    return code
+
+
+def made_start(work: Path, code: Path, world: Path) -> Path:
     """A mini policy that can write programs, so that its attempts differ and teach; made once."""
     folder = work / "start"
     if not (folder / "policy").is_dir():
         shutil.rmtree(folder, ignore_errors=True)
-        kind = Kind(world, "mini?threads=1", {**SMALL, **LONG, "training.steps": 1, "gate.requests": 1})
+        kind = Kind(code, world, "mini?threads=1", {**SMALL, **LONG, "training.steps": 1, "gate.requests": 1})
         kind.finish(folder)
     return folder / "versions" / "v000"
 
