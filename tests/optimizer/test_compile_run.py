@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,11 @@ SMALL: dict[str, Any] = {
     "policy.mini_heads": 4,
     "policy.mini_key_heads": 2,
     "policy.mini_feed": 96,
-    "rollouts.siblings": 2,
+    "rollouts.siblings": 3,
     "rollouts.requests": 2,
-    "rollouts.turns": 8,
-    "rollouts.turn_tokens": 160,
-    "rollouts.tokens": 260,
+    "rollouts.turns": 10,
+    "rollouts.turn_tokens": 120,
+    "rollouts.tokens": 360,
     "reward.judge": "inspector:no-ocr",
     "reward.workers": 1,
     "memory.min_gap": 0.01,
@@ -41,7 +42,7 @@ SMALL: dict[str, Any] = {
     "training.learning_rate": 1e-3,
     "cold_start.requests": 10,
     "cold_start.siblings": 2,
-    "cold_start.epochs": 6.0,
+    "cold_start.epochs": 8.0,
     "cold_start.batch": 4,
     "cold_start.learning_rate": 5e-3,
     "gate.every": 2,
@@ -122,7 +123,7 @@ def test_what_a_run_leaves(whole: tuple[Compiled, Heard]) -> None:
     )
     groups = lines(out / "groups.jsonl")
     assert [g["step"] for g in groups] == [1, 1, 2, 2]
-    assert all(len(g["rewards"]) == 2 for g in groups)
+    assert all(len(g["rewards"]) == 3 for g in groups)
     for told in (g[which] for g in groups for which in ("best", "worst") if g[which]):
         assert told["program"].startswith("request ")
         assert told["picture"] is None or (out / told["picture"]).is_file()
@@ -171,10 +172,23 @@ def cut_after(
     monkeypatch.setattr(owner, name, cutting)
 
 
+def after_cold_start(whole: Path, out: Path) -> None:
+    """A run folder as it was when the cold start had ended: nothing measured, nothing evolved."""
+    for name in ("compile.json", "cold_start.json", "state.json"):
+        out.mkdir(exist_ok=True)
+        shutil.copy(whole / name, out / name)
+    durable.write_json(out / "state.json", {"phase": "cold_start", "step": 0, "steps": 2, "best": None})
+    shutil.copytree(whole / "versions" / "v000", out / "versions" / "v000")
+    durable.write_json(
+        out / "versions" / "v000" / "version.json", Version("v000", 0, None, True, "the start").to_dict()
+    )
+
+
 def test_interruptions_change_nothing(
     whole: tuple[Compiled, Heard], small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "again"
+    after_cold_start(whole[0].folder, out)
     given = {"suite": f"studio:{small_world}/train", "out": out, "settings": SMALL, "resume": True}
     places: list[tuple[Any, str, int, bool]] = [
         (Versions, "write_evaluation", 1, False),  # the start is measured, that is not yet written down
@@ -190,8 +204,8 @@ def test_interruptions_change_nothing(
         state = out / "state.json"
         assert not state.exists() or json.loads(state.read_text())["phase"] == "stopped"
         if name == "append":  # a limit is an end like others, and a larger one goes on
-            stopped = compile(out=out, resume=True, settings={"limits.rollouts": 4})
-            assert (stopped.step, stopped.reason) == (1, "budget: 4 of 4 rollouts are made")
+            stopped = compile(out=out, resume=True, settings={"limits.rollouts": 6})
+            assert (stopped.step, stopped.reason) == (1, "budget: 6 of 6 rollouts are made")
             assert json.loads(state.read_text())["phase"] == "stopped"
             assert (out / "checkpoints" / "checkpoint-1" / "complete.json").is_file()
     found = compile(out=out, resume=True)
