@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from genevolve.experience_store.experience import RewardParts
 from genevolve.grammar.errors import GenevolveError, OperatorError, ServiceError
@@ -128,13 +128,17 @@ class Scored:
 
 @dataclass(frozen=True)
 class Group:
-    """The siblings of one request, what they taught, and what their teacher reads (None: the plain context)."""
+    """The siblings of one request, what they taught, and what their teacher reads (None: the plain context).
+
+    `experience` is the id of the experience whose guide that is.
+    """
 
     request: Request
     scored: tuple[Scored, ...]
     learned: str
     guide: str | None = None
     similarity: float | None = None
+    experience: str | None = None
 
     @property
     def degenerate(self) -> bool:
@@ -371,16 +375,16 @@ class Evolution:
         with ThreadPoolExecutor(max(1, self._judges), thread_name_prefix="summaries") as pool:
             return list(pool.map(lambda p: self._summarise(p[1], p[2]), pairs))
 
-    def _guides(self, requests: Sequence[Request]) -> list[tuple[str | None, float | None]]:
+    def _guides(self, requests: Sequence[Request]) -> list[Guided]:
         if self._store is None:
-            return [(None, None)] * len(requests)
-        found: list[tuple[str | None, float | None]] = []
+            return [(None, None, None)] * len(requests)
+        found: list[Guided] = []
         for request in requests:
             hits = self._store.search(request.wanted.request, gate=self._settings.gate)
             if hits:
-                found.append((_guide(hits[0].experience.bundle), hits[0].similarity))
+                found.append((_guide(hits[0].experience.bundle), hits[0].similarity, hits[0].experience.id))
             else:
-                found.append((None, None))
+                found.append((None, None, None))
         if self._settings.shuffle_bundles:
             return _rotated(found)
         return found
@@ -420,6 +424,8 @@ class Evolution:
         return found
 
 
+Guided: TypeAlias = tuple[str | None, float | None, str | None]
+"""A guide, the similarity of its request, and the id of its experience; nothing where there is none."""
 _NOT_ITS_DOING = (Outcome.POLICY_FAILED, Outcome.STOPPED, Outcome.PROGRAM_FAILED)
 """How rollouts end that say nothing of what their policy decided."""
 
@@ -551,11 +557,11 @@ def _guide(bundle: Bundle) -> str:
     return guide_text(bundle.to_dict())
 
 
-def _rotated(found: list[tuple[str | None, float | None]]) -> list[tuple[str | None, float | None]]:
+def _rotated(found: list[Guided]) -> list[Guided]:
     """Each guide goes to the next request that has another one; where all are the same, nobody gets any."""
-    places = [i for i, (guide, _) in enumerate(found) if guide is not None]
+    places = [i for i, (guide, *_) in enumerate(found) if guide is not None]
     turned = list(found)
     for at, here in enumerate(places):
         others = [i for i in (*places[at + 1 :], *places[:at]) if found[i][0] != found[here][0]]
-        turned[here] = found[others[0]] if others else (None, None)
+        turned[here] = found[others[0]] if others else (None, None, None)
     return turned

@@ -139,7 +139,7 @@ def evolve(
         AuthorError: Rows and passes do not divide, or there are too few requests.
         ConfigurationError: This is one of several processes, or several GPUs are visible.
     """
-    _check_alone()
+    check_alone()
     from datasets import Dataset
 
     from genevolve.optimizer.trainer import VEDTrainer, precomputed_reward
@@ -181,12 +181,23 @@ def evolve(
     return watch.reason
 
 
-def _check_alone() -> None:
-    """Refuse to be one of several: each would make the same rollouts, and all would write the same files."""
+def check_alone() -> None:
+    """Refuse to be one of several processes: each would make the same rollouts, and all would write the same files.
+
+    Raises:
+        ConfigurationError: It is one of several, or it sees several GPUs, over which transformers would split batches.
+    """
+    import torch
+
     processes = os.environ.get("WORLD_SIZE", "1")
     if processes not in ("", "0", "1"):
         raise ConfigurationError(
             f"this is one of {processes} processes, and evolution uses one; start it without a launcher (docs/scale.md)"
+        )
+    gpus = torch.cuda.device_count()
+    if gpus > 1:
+        raise ConfigurationError(
+            f"{gpus} GPUs are visible to one process; name one of them, as in CUDA_VISIBLE_DEVICES=0 (docs/scale.md)"
         )
 
 
@@ -254,8 +265,8 @@ class _Watch:
         seconds, self._began = now - self._began, now
         made, self._made = self._made, None
         figures = dict(made.figures) | trainer_figures(logs)
-        trained = seconds - figures.get("seconds/rollouts", 0.0) - figures.get("seconds/judging", 0.0)
-        figures |= {"seconds/step": seconds, "seconds/training": max(0.0, trained)}
+        apart = sum(figures.get(f"seconds/{part}", 0.0) for part in ("rollouts", "judging", "memory"))
+        figures |= {"seconds/step": seconds, "seconds/training": max(0.0, seconds - apart)}
         figures["tokens_per_second"] = figures.get("rollouts/tokens", 0.0) / max(seconds, 1e-9)
         said = self._on_step(StepRecord(step, made, figures)) if self._on_step is not None else None
         self.reason = said or self.reason
@@ -283,6 +294,8 @@ class _Watch:
                 if watch._on_saved is not None:
                     step = int(state.global_step)
                     watch._on_saved(step, watch._out / f"checkpoint-{step}")
+                # What a gate takes is no part of the next step.
+                watch._began = time.monotonic()
 
         return Watching()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genevolve.optimizer.compiling.checks import notes
 from genevolve.optimizer.compiling.data import Data, requests_of
 from genevolve.optimizer.compiling.start import Spec, wants_cold_start
 
@@ -126,6 +127,7 @@ def make_plan(
         ("teacher", f"{teacher}, weight {settings.distillation.weight:g}"),
         ("memory of", f"{settings.memory.capacity} experiences" if settings.memory.enabled else "none"),
         ("out", str(out)),
+        *notes(settings),
     )
     return Plan(facts, work, priced)
 

@@ -81,6 +81,7 @@ def _group_line(
         "learned": group.learned,
         "similarity": group.similarity,
         "guided": group.guide is not None,
+        "experience": group.experience,
         "degenerate": group.degenerate,
         "best": _told(folder, step, wanted.id, "best", best, pictures),
         "worst": _told(folder, step, wanted.id, "worst", worst, pictures),

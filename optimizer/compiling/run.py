@@ -24,6 +24,7 @@ from genevolve.grammar.errors import (
     StorageError,
 )
 from genevolve.optimizer.compiling import durable, gate
+from genevolve.optimizer.compiling.checks import check_machine
 from genevolve.optimizer.compiling.data import Data, about, open_data, requests_of
 from genevolve.optimizer.compiling.folder import STORE, Checkpoint, RunFolder, identity_of
 from genevolve.optimizer.compiling.ground import (
@@ -216,7 +217,8 @@ def prepare(settings: CompileSettings, out: Path, config: Config | None = None) 
     """Look through everything that can be without loading a model or asking a service.
 
     Raises:
-        ConfigurationError: A setting, a policy or a suite's kind is wrong.
+        ConfigurationError: A setting, a policy or a suite's kind is wrong, a package is missing, or this is no place
+            to train.
         AuthorError: A suite or the sketch is wrong.
     """
     from genevolve.interpreter.config import load_config
@@ -227,6 +229,7 @@ def prepare(settings: CompileSettings, out: Path, config: Config | None = None) 
     specs = specs_of(settings, data, given)
     found = config_of(settings, data, given)
     _check_rows(settings, data)
+    check_machine(settings)
     return Prepared(
         settings, spec, data, specs, found, out, make_plan(settings, spec, data, specs, found, out)
     )

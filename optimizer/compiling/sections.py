@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from genevolve.optimizer.mini import MiniSettings
+
+_MINI = MiniSettings()
 HUGE = 1_000_000_000
 CARDS = ("auto", "full", "compact", "brief")
 FORMULAS = ("paper", "release")
@@ -52,13 +55,13 @@ class PolicySection:
     lora_alpha: int = _of(32, "scale of the adapter", least=1)
     lora_dropout: float = _of(0.0, "dropout in the adapter", most=0.9)
     lora_targets: str = _of("all-linear", "layers with an adapter: names with commas, or all-linear")
-    mini_vocabulary: int = _of(2048, "tokens of a mini policy", least=300, most=200_000)
-    mini_width: int = _of(192, "width of its hidden states", least=8, most=8192)
-    mini_layers: int = _of(4, "its layers", least=1, most=200)
-    mini_heads: int = _of(6, "its attention heads", least=1, most=256)
-    mini_key_heads: int = _of(3, "its heads of keys and values", least=1, most=256)
-    mini_feed: int = _of(512, "width of its feed-forward part", least=8, most=65_536)
-    mini_context: int = _of(2048, "tokens that it reads at most", least=128, most=1_000_000)
+    mini_vocabulary: int = _of(_MINI.vocabulary, "tokens of a mini policy", least=300, most=200_000)
+    mini_width: int = _of(_MINI.width, "width of its hidden states", least=8, most=8192)
+    mini_layers: int = _of(_MINI.layers, "its layers", least=1, most=200)
+    mini_heads: int = _of(_MINI.heads, "its attention heads", least=1, most=256)
+    mini_key_heads: int = _of(_MINI.key_heads, "its heads of keys and values", least=1, most=256)
+    mini_feed: int = _of(_MINI.feed, "width of its feed-forward part", least=8, most=65_536)
+    mini_context: int = _of(_MINI.context, "tokens that it reads at most", least=128, most=1_000_000)
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,6 @@ def test_seeds_differ_by_everything_that_they_are_made_of() -> None:
 
 
 def test_shuffled_bundles_go_to_another_request() -> None:
-    found = _rotated([("a", 0.9), (None, None), ("b", 0.95), ("c", 1.0)])
-    assert found == [("b", 0.95), (None, None), ("c", 1.0), ("a", 0.9)]
-    assert _rotated([("a", 0.9), (None, None)]) == [(None, None), (None, None)]
+    found = _rotated([("a", 0.9, "1"), (None, None, None), ("b", 0.95, "2"), ("c", 1.0, "3")])
+    assert found == [("b", 0.95, "2"), (None, None, None), ("c", 1.0, "3"), ("a", 0.9, "1")]
+    assert _rotated([("a", 0.9, "1"), (None, None, None)]) == [(None, None, None)] * 2
