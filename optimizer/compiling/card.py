@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genevolve.optimizer.compiling import durable
 from genevolve.optimizer.compiling.folder import identity_of
+from genevolve.optimizer.compiling.guidance import guide_text_of
 
 if TYPE_CHECKING:
     from genevolve.optimizer.compiling.versions import Version
@@ -48,7 +49,7 @@ def model_card(folder: Path, name: str) -> str:
         "",
         "## What was measured",
         "",
-        *_measured(versions.all(), version),
+        *_measured(folder, versions.all(), version),
         "",
         "## Settings",
         "",
@@ -99,7 +100,7 @@ def _origin(identity: Mapping[str, Any], spec: str, settings: Mapping[str, Any],
     return ["| | |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
 
 
-def _measured(versions: list[Version], version: Version) -> list[str]:
+def _measured(folder: Path, versions: list[Version], version: Version) -> list[str]:
     lines = []
     found = version.validation or {}
     if found.get("kscore") is not None:
@@ -109,6 +110,10 @@ def _measured(versions: list[Version], version: Version) -> list[str]:
         )
     else:
         lines.append("It was not measured: there was no validation suite.")
+    if (folder / "start_guide.json").is_file():
+        guide = durable.read_json(folder / "start_guide.json")
+        if isinstance(guide.get("difference"), int | float):
+            lines += ["", f"{guide_text_of(guide).capitalize()}."]
     lines += ["", "| version | step | accepted | KScore | difference to the best then | 95 % interval |"]
     lines.append("|---|---|---|---|---|---|")
     for v in versions:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from genevolve.optimizer.compiling.ground import Ground
     from genevolve.optimizer.compiling.settings import CompileSettings
     from genevolve.optimizer.evolution import Request
-    from genevolve.optimizer.training import StepRecord
+    from genevolve.optimizer.trainer import Distillation
+    from genevolve.optimizer.training import Schedule, StepRecord
     from genevolve.programs.policies.local.policy import LocalPolicy
+
+_MANY = 1 << 20
 
 
 class Listener(Protocol):
@@ -203,6 +206,49 @@ def gate_settings(settings: CompileSettings) -> Settings:
         formula=settings.reward.formula,  # type: ignore[arg-type]  # the settings have checked it
         seed=settings.gate.seed,
         bounds=bounds_of(settings.rollouts, settings.gate.temperature),
+    )
+
+
+def schedule_of(settings: CompileSettings) -> Schedule:
+    """The schedule of the trainer."""
+    from genevolve.optimizer.training import Schedule
+
+    t = settings.training
+    return Schedule(
+        steps=t.steps,
+        requests=settings.rollouts.requests,
+        learning_rate=t.learning_rate,
+        scheduler=t.scheduler,
+        warmup=t.warmup,
+        rows_per_pass=t.rows_per_pass,
+        max_grad_norm=t.max_grad_norm,
+        epsilon_low=t.epsilon_low,
+        epsilon_high=t.epsilon_high,
+        temperature=settings.rollouts.temperature,
+        bf16=t.bf16,
+        gradient_checkpointing=t.gradient_checkpointing,
+        save_every=t.save_every,
+        keep=_MANY,  # the run folder removes them, complete ones alone
+        seed=t.seed,
+        report_to=t.report_to,
+    )
+
+
+def distillation_of(settings: CompileSettings) -> Distillation:
+    """The distillation's settings."""
+    from genevolve.optimizer.sdl import Normaliser, SDLSettings
+    from genevolve.optimizer.trainer import Distillation, Teacher
+
+    d = settings.distillation
+    loss = SDLSettings(d.keep, d.clamp, d.max_ratio, d.max_token, d.attach_ratio, Normaliser(d.normaliser))
+    return Distillation(
+        weight=d.weight,
+        teacher=Teacher(d.teacher),
+        ema_rate=d.ema_rate,
+        kl_weight=d.kl_weight,
+        loss=loss,
+        share_prefixes=d.share_prefixes,
+        recompute_rows=d.recompute_rows,
     )
 
 

@@ -79,7 +79,9 @@ class Plan:
         """As lines to read."""
         w = self.work
         rows = [*self.facts, ("steps", f"{w.steps:,}")]
-        rows.append(("rollouts", f"{w.rollouts:,} to learn from, {w.gate_rollouts:,} at the gate"))
+        rows.append(
+            ("rollouts", f"{w.rollouts:,} to learn from, {w.gate_rollouts:,} to measure on validation")
+        )
         if w.teacher_rollouts:
             rows.append(("cold start", f"{w.teacher_rollouts:,} rollouts of the teacher, then imitation"))
         rows += [
@@ -146,6 +148,13 @@ def gates(settings: CompileSettings) -> int:
     return 2 + (steps - 1) // every if every else 2
 
 
+def guide_rollouts(settings: CompileSettings, data: Data) -> int:
+    """How many rollouts tell whether a guide helps the start, at most."""
+    if data.validation is None or not settings.memory.enabled:
+        return 0
+    return 2 * settings.rollouts.siblings * min(len(data.validation.rows), settings.cold_start.check_guide)
+
+
 def priced_services(settings: CompileSettings, specs: Specs, config: Config) -> tuple[str, ...]:
     """What may cost money."""
     found = []
@@ -191,7 +200,7 @@ def measure(ground: Ground, policy: LocalPolicy, settings: CompileSettings) -> f
 def _work(settings: CompileSettings, spec: Spec, data: Data, config: Config) -> Work:
     training, rollouts, section = settings.training, settings.rollouts, settings.cold_start
     learned = training.steps * rollouts.requests * rollouts.siblings
-    gate = gates(settings) * gate_size(settings, data)
+    gate = gates(settings) * gate_size(settings, data) + guide_rollouts(settings, data)
     teacher = 0
     if wants_cold_start(settings, spec):
         rows = len(data.suite.rows)

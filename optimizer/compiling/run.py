@@ -31,6 +31,7 @@ from genevolve.optimizer.compiling.ground import (
     PROGRAMS,
     Ground,
     Specs,
+    bounds_of,
     config_of,
     specs_of,
 )
@@ -38,8 +39,10 @@ from genevolve.optimizer.compiling.loop import (
     Listener,
     Run,
     Validation,
+    distillation_of,
     evolution_settings,
     gate_settings,
+    schedule_of,
     undisturbed,
 )
 from genevolve.optimizer.compiling.monitor import Monitor
@@ -60,17 +63,15 @@ from genevolve.optimizer.compiling.versions import Version, Versions
 if TYPE_CHECKING:
     from genevolve.experience_store.store import ExperienceStore
     from genevolve.interpreter.config import Config
-    from genevolve.optimizer.trainer import Distillation
-    from genevolve.optimizer.training import Schedule
     from genevolve.programs.policies.local.policy import LocalPolicy
 
 START = "v000"
 COLD_FILE = "cold_start.json"
+GUIDE_FILE = "start_guide.json"
 LOG = "trainer.log"
 FREE = ("limits.", "output.", "reward.workers", "training.report_to")
 """Settings that may differ when a run goes on: they change no weight of a step."""
 _LIBRARIES = ("torch", "transformers", "trl")
-_MANY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,8 @@ def _run(prepared: Prepared, folder: RunFolder, told: Listener) -> Compiled:
         made = _under_way(prepared, folder, ground, policy, store, versions, checkpoint, told)
         if checkpoint is None:
             _measure_start(made)
+        if made.done == 0:
+            _check_guide(made, prepared)
         return _evolve(prepared, made, checkpoint)
 
 
@@ -380,6 +383,43 @@ def _measure_start(made: Run) -> None:
     made.monitor.validated(0, (start.validation or {})[name])
 
 
+def _check_guide(made: Run, prepared: Prepared) -> None:
+    """Whether advice helps the start: measured once, with chance of its own, before the first step."""
+    settings, data, file = prepared.settings, prepared.data, made.folder.path / GUIDE_FILE
+    count = settings.cold_start.check_guide
+    if data.validation is None or not count or not settings.memory.enabled or file.is_file():
+        return
+    from genevolve.optimizer.compiling.guidance import check_guides, guide_text_of
+    from genevolve.optimizer.rows import encoder
+    from genevolve.optimizer.summarisers import close_summariser, open_summariser
+
+    made.listener.phase("measuring whether a guide helps the start")
+    policy, numbers = made.policy, gate_settings(settings)
+    bounds = bounds_of(settings.rollouts)
+    summariser = open_summariser(settings.memory.summariser, prepared.config)
+    try:
+        with undisturbed():
+            found = check_guides(
+                made.ground.evolution(
+                    policy,
+                    encoder(policy),
+                    policy.format.ends[0],
+                    data.validation,
+                    replace(numbers, siblings=settings.rollouts.siblings, bounds=bounds),
+                ),
+                requests_of(data.validation.rows[:count], data.sketch),
+                min_gap=settings.memory.min_gap,
+                batch=settings.gate.batch,
+                seed=settings.gate.seed,
+                summariser=summariser,
+            )
+    finally:
+        close_summariser(summariser)
+        policy.refresh()
+    durable.write_json(file, found)
+    made.listener.phase(guide_text_of(found))
+
+
 def _evolve(prepared: Prepared, made: Run, checkpoint: Checkpoint | None) -> Compiled:
     from genevolve.optimizer.rows import encoder
     from genevolve.optimizer.summarisers import close_summariser, open_summariser
@@ -442,52 +482,6 @@ def _keep_last(made: Run) -> None:
     checkpoints = made.folder.complete()
     if checkpoints:
         made.folder.amend(checkpoints[-1], best=made.best)
-
-
-# ---- settings of others ------------------------------------------------------------------------------
-
-
-def schedule_of(settings: CompileSettings) -> Schedule:
-    """The schedule of the trainer."""
-    from genevolve.optimizer.training import Schedule
-
-    t = settings.training
-    return Schedule(
-        steps=t.steps,
-        requests=settings.rollouts.requests,
-        learning_rate=t.learning_rate,
-        scheduler=t.scheduler,
-        warmup=t.warmup,
-        rows_per_pass=t.rows_per_pass,
-        max_grad_norm=t.max_grad_norm,
-        epsilon_low=t.epsilon_low,
-        epsilon_high=t.epsilon_high,
-        temperature=settings.rollouts.temperature,
-        bf16=t.bf16,
-        gradient_checkpointing=t.gradient_checkpointing,
-        save_every=t.save_every,
-        keep=_MANY,  # the run folder removes them, complete ones alone
-        seed=t.seed,
-        report_to=t.report_to,
-    )
-
-
-def distillation_of(settings: CompileSettings) -> Distillation:
-    """The distillation's settings."""
-    from genevolve.optimizer.sdl import Normaliser, SDLSettings
-    from genevolve.optimizer.trainer import Distillation, Teacher
-
-    d = settings.distillation
-    loss = SDLSettings(d.keep, d.clamp, d.max_ratio, d.max_token, d.attach_ratio, Normaliser(d.normaliser))
-    return Distillation(
-        weight=d.weight,
-        teacher=Teacher(d.teacher),
-        ema_rate=d.ema_rate,
-        kl_weight=d.kl_weight,
-        loss=loss,
-        share_prefixes=d.share_prefixes,
-        recompute_rows=d.recompute_rows,
-    )
 
 
 # ---- parts -------------------------------------------------------------------------------------------

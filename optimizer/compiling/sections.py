@@ -175,6 +175,9 @@ class ColdStartSection:
     warmup: float = _of(0.02, "share of the steps in which it rises", most=1)
     rows_per_pass: int = _of(0, "examples of one forward and backward pass; 0: all of a batch")
     longest: int = _of(4096, "tokens of an example; longer ones are left out", least=8)
+    check_guide: int = _of(
+        50, "validation requests on which it is measured whether a guide helps the start; 0: not measured"
+    )
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,7 @@ LAPTOP: Mapping[str, Any] = MappingProxyType(
         "cold_start.epochs": 3.0,
         "cold_start.batch": 8,
         "cold_start.learning_rate": 3e-3,
+        "cold_start.check_guide": 24,
         "gate.every": 10,
         "gate.requests": 48,
     }

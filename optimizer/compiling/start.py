@@ -206,18 +206,24 @@ def _dialogues(
     settings: CompileSettings, ground: Ground, groups: Sequence[Group], card: Size
 ) -> list[tuple[tuple[Message, ...], bool]]:
     from genevolve.optimizer.coldstart import dialogues_of
+    from genevolve.optimizer.summarisers import close_summariser, open_summariser
 
     environment = ground.machine.environment()
     calls = min(environment.max_calls, settings.rollouts.calls)
     section = settings.cold_start
-    found = dialogues_of(
-        groups,
-        replace(environment, max_calls=calls),
-        card,
-        min_gap=settings.memory.min_gap,
-        plain=section.plain,
-        seed=settings.training.seed,
-    )
+    summariser = open_summariser(settings.memory.summariser, ground.config)
+    try:
+        found = dialogues_of(
+            groups,
+            replace(environment, max_calls=calls),
+            card,
+            min_gap=settings.memory.min_gap,
+            plain=section.plain,
+            summariser=summariser,
+            seed=settings.training.seed,
+        )
+    finally:
+        close_summariser(summariser)
     if not found:
         raise AuthorError("the teacher filled no sketch; nothing can be imitated")
     return found

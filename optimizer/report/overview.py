@@ -180,10 +180,28 @@ def cost(run: RunFolder) -> str:
 
 def _cold_start(run: RunFolder) -> str:
     """What imitation cost before evolution began."""
-    if not run.cold_start:
+    found = ""
+    if run.cold_start:
+        pairs = [(name.replace("_", " "), compact(v)) for name, v in list(run.cold_start.items())[:30]]
+        found = f'<div class="card"><h3>Cold start</h3>{facts(pairs)}</div>'
+    return found + _start_guide(run)
+
+
+def _start_guide(run: RunFolder) -> str:
+    """What guides changed before anything was evolved."""
+    if not run.start_guide:
         return ""
-    pairs = [(name.replace("_", " "), compact(value)) for name, value in list(run.cold_start.items())[:30]]
-    return f'<div class="card"><h3>Cold start</h3>{facts(pairs)}</div>'
+    get = run.start_guide.get
+    low, high = get("low"), get("high")
+    ends = "" if low is None or high is None else f" [{figure(low, '+')}, {figure(high, '+')}]"
+    pairs: list[tuple[str, object]] = [
+        ("validation requests", compact(get("requests"))),
+        ("compared with and without", compact(get("compared"))),
+        ("reward without", figure(get("without"))),
+        ("reward with", figure(get("with"))),
+        ("difference", f"{figure(get('difference'), '+')}{ends}"),
+    ]
+    return f'<div class="card"><h3>Guides before evolving</h3>{facts(pairs)}</div>'
 
 
 def _sum(steps: Sequence[StepLine], key: str) -> float | None:

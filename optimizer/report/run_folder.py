@@ -4,6 +4,7 @@ DIR/
     compile.json        what the run is made of; a folder without it is no run
     state.json          where it stands
     cold_start.json     figures of the cold start, where there was one
+    start_guide.json    what guides changed for the start on validation, where that was measured
     steps.jsonl         a line of figures for each step
     groups.jsonl        a line for each request of a step: rewards, the best and the worst program
     pictures/           their pictures
@@ -139,6 +140,7 @@ class RunFolder:
     versions: tuple[Version, ...]
     evaluations: Mapping[str, tuple[Judged, ...]]
     cold_start: Mapping[str, float]
+    start_guide: Mapping[str, float]
     notes: Notes
 
     @property
@@ -174,6 +176,7 @@ def open_run(folder: Path) -> RunFolder:
     state = _state(read_json(folder / "state.json", notes))
     begun = bool(state.step)
     cold = folder / "cold_start.json"
+    guide = folder / "start_guide.json"
     return RunFolder(
         folder,
         identity,
@@ -183,6 +186,7 @@ def open_run(folder: Path) -> RunFolder:
         _versions(folder / "versions", notes),
         _evaluations(folder / "evaluations", notes),
         numbers(read_json(cold, notes)) if cold.exists() else {},
+        numbers(read_json(guide, notes)) if guide.exists() else {},
         notes,
     )
 

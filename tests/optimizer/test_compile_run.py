@@ -40,6 +40,7 @@ SMALL: dict[str, Any] = {
     "training.steps": 2,
     "training.save_every": 1,
     "training.learning_rate": 1e-3,
+    "cold_start.check_guide": 2,
     "cold_start.requests": 10,
     "cold_start.siblings": 2,
     "cold_start.epochs": 8.0,
@@ -134,6 +135,11 @@ def test_what_a_run_leaves(whole: tuple[Compiled, Heard]) -> None:
     assert all(len(lines(out / "evaluations" / f"{v.name}.jsonl")) == 2 for v in versions)
     assert weights(out / "versions" / "v000") != weights(out / "versions" / "v001")
     assert weights(found.policy) == weights(out / "versions" / found.best)
+    guide = json.loads((out / "start_guide.json").read_text())
+    assert guide["requests"] == 2
+    assert guide["compared"] <= guide["guided"] <= 2
+    assert any(text.startswith("guides before evolving") for text in heard.phases)
+    assert all(g["guided"] == (g["experience"] is not None) for g in groups)
     assert "learned on" in (found.policy / "README.md").read_text()
     assert sorted(p.name for p in (out / "checkpoints").glob("checkpoint-*")) == [
         "checkpoint-1",
