@@ -18,7 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 .PHONY: help demo test check lint types layers tests fuzz install bench clean
 
 help:
-	@echo "make demo    run a program on the sample library and show where the picture lies"
+	@echo "make demo    run a program, compile a mini policy for a few steps, show what it learned (minutes)"
 	@echo "make test    lint, types, layers and all tests"
 	@echo "make fuzz    look for new examples that break a property (FUZZ=100: a hundred times as many)"
 	@echo "make bench   repeat the benchmarks (benchmarks/results/)"
@@ -41,8 +41,7 @@ install: $(DEPENDENCIES)
 	    --editable . --config-settings editable_mode=strict
 
 demo: install
-	$(BIN)/genevolve run programs/library/launch_poster.gprog --out out/launch_poster.png
-	@echo "The picture: out/launch_poster.png. Its program: genevolve extract out/launch_poster.png"
+	sh examples/demo.sh $(BIN)/genevolve out
 
 lint: install
 	$(BIN)/ruff check .
