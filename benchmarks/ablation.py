@@ -9,7 +9,7 @@ Everything lies in `--work` (default build/ablation). One cold start is the star
 requests of each step, the rollouts, and the sampling of the evaluation. Every trained arm has the same steps, requests
 and siblings, and every evaluation the same held-out requests of a studio world that shares neither entities nor
 phrasings with training. Policies are evaluated as they sample (temperature and top-p of training), without memory or
-guide, save for the arm `bundles_at_inference`, which reads the nearest bundle that the cold start's own rollouts taught.
+guide, save for the arm `bundles_at_inference`, which reads the nearest bundle that rollouts of the cold start taught.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "ablation.json"
 WORLD_SEED, ENTITIES, TRAIN = 7, 400, 6000
 MISTAKES = "ask=true&wrong_query=0.3&skipped_skill=0.4&wrong_image=0.35&vague_layout=0.3&missing_count=0.3"
 TEACHER_REQUESTS, TEACHER_SIBLINGS = 1200, 4
-COLD_EPOCHS, COLD_RATE, COLD_BATCH = 2.0, 3e-3, 8
+COLD_EPOCHS, COLD_RATE, COLD_BATCH = 3.0, 1.5e-3, 4
 LEARN_FROM = 1200  # requests after those of the cold start: evolving sees new ones
 
 

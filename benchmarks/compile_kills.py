@@ -40,6 +40,7 @@ SMALL = {
     "policy.mini_heads": 4,
     "policy.mini_key_heads": 2,
     "policy.mini_feed": 256,
+    "policy.mini_practice": 10,
     "rollouts.siblings": 3,
     "rollouts.requests": 3,
     "rollouts.turn_tokens": 256,

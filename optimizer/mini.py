@@ -3,8 +3,9 @@
     model, tokenizer = make_mini(texts, MiniSettings(), seed=0)
     save_policy(model, tokenizer, folder)
 
-It knows no language before its cold start. It reads the `brief` card, whose prompts are short, so that rollouts and
-training steps take seconds on a processor. What it learns holds for the world it was trained on and for no other.
+It can copy and knows no language before its cold start. It reads the `brief` card, whose prompts are short, so that
+rollouts and training steps take seconds on a processor. What it learns holds for the world it was trained on and for no
+other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genevolve.grammar.errors import AuthorError
+from genevolve.optimizer.looking_back import Practice, look_back, practise_copying
 from genevolve.programs.policies.local.options import POLICY_FILE
 
 END, PAD = "<|end|>", "<|pad|>"
@@ -39,15 +41,17 @@ class MiniSettings:
         key_heads: Of keys and values; divides `heads`.
         feed: Width of the feed-forward part.
         context: Most tokens of a dialogue.
+        practice: Steps of practice in copying before any text is seen (see `looking_back`); 0 is none.
     """
 
     vocabulary: int = 2048
     width: int = 192
-    layers: int = 3
+    layers: int = 4
     heads: int = 6
-    key_heads: int = 6
+    key_heads: int = 3
     feed: int = 512
     context: int = 2048
+    practice: int = 300
 
     def __post_init__(self) -> None:
         """Raise `AuthorError` for sizes that do not fit together."""
@@ -57,19 +61,23 @@ class MiniSettings:
             raise AuthorError(f"{self.heads} heads must divide a width of {self.width} into even parts")
         if self.heads % self.key_heads:
             raise AuthorError(f"{self.key_heads} key heads must divide {self.heads} heads")
-        if min(self.layers, self.feed, self.context) < 1:
-            raise AuthorError("layers, feed and context are at least 1")
+        if self.layers < 2:
+            raise AuthorError(
+                f"a mini policy looks back with two layers, so it has at least two, not {self.layers}"
+            )
+        if min(self.feed, self.context) < 1 or self.practice < 0:
+            raise AuthorError("feed and context are at least 1, and practice at least 0")
 
 
 def make_mini(
     texts: Iterable[str], settings: MiniSettings | None = None, *, seed: int = 0
 ) -> tuple[Any, Any]:
-    """A tokenizer learned from texts, and a model with random weights.
+    """A tokenizer learned from texts, and a model that can look back and copy, and knows nothing else.
 
     Args:
         texts: Dialogues and programs as the policy will read them.
         settings: Its size.
-        seed: Of the weights.
+        seed: Of the weights and of the practice.
 
     Returns:
         The model (Llama architecture, tied embeddings, float32) and its tokenizer, both of transformers.
@@ -79,7 +87,12 @@ def make_mini(
     """
     chosen = settings or MiniSettings()
     tokenizer = _tokenizer(texts, chosen)
-    return _model(tokenizer, chosen, seed), tokenizer
+    model = _model(tokenizer, chosen, seed)
+    look_back(model, seed)
+    if chosen.practice:
+        special = 2 + len(ROLES)  # they come first in the vocabulary
+        practise_copying(model, Practice(steps=chosen.practice, seed=seed), first_token=special)
+    return model, tokenizer
 
 
 def save_policy(model: Any, tokenizer: Any, folder: Path, *, card: str = "brief") -> Path:
@@ -137,10 +150,9 @@ def _model(tokenizer: Any, settings: MiniSettings, seed: int) -> Any:
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.key_heads,
         max_position_embeddings=settings.context,
-        # What a small model must learn first is to look back at words of the request. The usual spread of 0.02 leaves
-        # the scores of attention near 0 at this width, and slow angles keep far tokens comparable: with both it
-        # learned to copy within minutes, without them not at all in the same time (docs/compile.md).
-        initializer_range=settings.width**-0.5,
+        # Half of the angles must turn so slowly that far tokens can be compared; biases hold positions
+        # (see `looking_back`).
+        attention_bias=True,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,

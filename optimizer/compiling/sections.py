@@ -57,11 +57,14 @@ class PolicySection:
     lora_targets: str = _of("all-linear", "layers with an adapter: names with commas, or all-linear")
     mini_vocabulary: int = _of(_MINI.vocabulary, "tokens of a mini policy", least=300, most=200_000)
     mini_width: int = _of(_MINI.width, "width of its hidden states", least=8, most=8192)
-    mini_layers: int = _of(_MINI.layers, "its layers", least=1, most=200)
+    mini_layers: int = _of(_MINI.layers, "its layers", least=2, most=200)
     mini_heads: int = _of(_MINI.heads, "its attention heads", least=1, most=256)
     mini_key_heads: int = _of(_MINI.key_heads, "its heads of keys and values", least=1, most=256)
     mini_feed: int = _of(_MINI.feed, "width of its feed-forward part", least=8, most=65_536)
     mini_context: int = _of(_MINI.context, "tokens that it reads at most", least=128, most=1_000_000)
+    mini_practice: int = _of(
+        _MINI.practice, "steps of practice in copying, before any text", least=0, most=100_000
+    )
 
 
 @dataclass(frozen=True)
@@ -234,11 +237,11 @@ LAPTOP: Mapping[str, Any] = MappingProxyType(
         "training.steps": 30,
         "training.learning_rate": 3e-4,
         "training.save_every": 5,
-        "cold_start.requests": 600,
+        "cold_start.requests": 1200,
         "cold_start.plain": 2,
         "cold_start.epochs": 3.0,
-        "cold_start.batch": 8,
-        "cold_start.learning_rate": 3e-3,
+        "cold_start.batch": 4,
+        "cold_start.learning_rate": 1.5e-3,
         "cold_start.check_guide": 24,
         "gate.every": 10,
         "gate.requests": 48,

@@ -244,6 +244,7 @@ def _mini(
         part.mini_key_heads,
         part.mini_feed,
         part.mini_context,
+        part.mini_practice,
     )
     texts = [message.text for messages in dialogues for message in messages]
     model, tokenizer = make_mini(texts, sizes, seed=settings.training.seed)

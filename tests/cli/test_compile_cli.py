@@ -77,12 +77,13 @@ def test_the_size_in_the_plan_is_that_of_the_model(tmp_path: Path) -> None:
         "policy.mini_width": 48,
         "policy.mini_heads": 4,
         "policy.mini_key_heads": 2,
+        "policy.mini_practice": 0,
         "policy.mini_layers": 2,
     }
     settings = read_settings(
         "laptop", values={**values, "policy.mini_feed": 96, "policy.mini_vocabulary": 400}
     )
-    made, tokenizer = make_mini([FULL], MiniSettings(400, 48, 2, 4, 2, 96, 2048))
+    made, tokenizer = make_mini([FULL], MiniSettings(400, 48, 2, 4, 2, 96, 2048, 0))
     assert len(tokenizer) == 400
     assert _parameters(settings, read_spec("mini")) == size_of(made)
     save_policy(made, tokenizer, tmp_path)
@@ -184,6 +185,7 @@ def test_ctrl_c_stops_and_can_be_gone_on_from(world: Path, tmp_path: Path) -> No
         "policy.mini_width": 48,
         "policy.mini_heads": 4,
         "policy.mini_key_heads": 2,
+        "policy.mini_practice": 0,
         "cold_start.requests": 2,
         "cold_start.epochs": 500,
     }

@@ -28,7 +28,9 @@ from genevolve.programs.policies.local.options import POLICY_FILE
 from genevolve.programs.policies.local.policy import LocalPolicy
 from genevolve.programs.policies.protocol import Dialogue, Limits, Message, Role
 
-SMALL = MiniSettings(vocabulary=600, width=32, layers=2, heads=2, key_heads=1, feed=64, context=2048)
+SMALL = MiniSettings(
+    vocabulary=600, width=32, layers=2, heads=2, key_heads=1, feed=64, context=2048, practice=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -222,9 +224,10 @@ def test_a_mini_policy_is_saved_with_its_card_and_opens_again(
 def test_the_size_is_that_of_the_settings() -> None:
     model, made = _mini()
     width, feed, layers = SMALL.width, SMALL.feed, SMALL.layers
-    each = 2 * width * width + 2 * width * width // 2 + 3 * width * feed + 2 * width
+    key = width // 2
+    each = 2 * width * (width + key) + 2 * (width + key) + 3 * width * feed + 2 * width
     assert size_of(model) == len(made) * width + layers * each + width
-    full, _ = make_mini(_texts(), seed=0)
+    full, _ = make_mini(_texts(), MiniSettings(practice=0), seed=0)
     assert 1_000_000 < size_of(full) < 10_000_000
 
 
@@ -234,7 +237,8 @@ def test_the_size_is_that_of_the_settings() -> None:
         ({"vocabulary": 100}, "at least 300"),
         ({"width": 190}, "must divide"),
         ({"heads": 6, "key_heads": 4}, "key heads"),
-        ({"layers": 0}, "at least 1"),
+        ({"layers": 1}, "at least two"),
+        ({"practice": -1}, "at least 0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, int], said: str) -> None:
