@@ -41,7 +41,7 @@ class MiniSettings:
         key_heads: Of keys and values; divides `heads`.
         feed: Width of the feed-forward part.
         context: Most tokens of a dialogue.
-        practice: Steps of practice in copying before any text is seen (see `looking_back`); 0 is none.
+        practice: Steps of practice in copying before any text is seen (see `looking_back`); 0 leaves random weights.
     """
 
     vocabulary: int = 2048
@@ -88,8 +88,8 @@ def make_mini(
     chosen = settings or MiniSettings()
     tokenizer = _tokenizer(texts, chosen)
     model = _model(tokenizer, chosen, seed)
-    look_back(model, seed)
     if chosen.practice:
+        look_back(model, seed)
         special = 2 + len(ROLES)  # they come first in the vocabulary
         practise_copying(model, Practice(steps=chosen.practice, seed=seed), first_token=special)
     return model, tokenizer
@@ -152,7 +152,8 @@ def _model(tokenizer: Any, settings: MiniSettings, seed: int) -> Any:
         max_position_embeddings=settings.context,
         # Half of the angles must turn so slowly that far tokens can be compared; biases hold positions
         # (see `looking_back`).
-        attention_bias=True,
+        attention_bias=bool(settings.practice),
+        initializer_range=settings.width**-0.5,  # 0.02 leaves the scores of attention near 0 at this width
         rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,

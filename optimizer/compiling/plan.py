@@ -234,7 +234,7 @@ def _parameters(settings: CompileSettings, spec: Spec) -> int | None:
     if spec.mini:
         key = part.mini_width // part.mini_heads * part.mini_key_heads
         attention = 2 * part.mini_width * (part.mini_width + key)
-        biases = 2 * (part.mini_width + key)
+        biases = 2 * (part.mini_width + key) if part.mini_practice else 0
         block = attention + biases + 3 * part.mini_width * part.mini_feed + 2 * part.mini_width
         return part.mini_vocabulary * part.mini_width + part.mini_layers * block + part.mini_width
     if spec.location == "smollm2":

@@ -63,7 +63,10 @@ class PolicySection:
     mini_feed: int = _of(_MINI.feed, "width of its feed-forward part", least=8, most=65_536)
     mini_context: int = _of(_MINI.context, "tokens that it reads at most", least=128, most=1_000_000)
     mini_practice: int = _of(
-        _MINI.practice, "steps of practice in copying, before any text", least=0, most=100_000
+        _MINI.practice,
+        "steps of practice in copying, before any text; 0: random weights",
+        least=0,
+        most=100_000,
     )
 
 

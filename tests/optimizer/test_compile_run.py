@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "policy.mini_heads": 4,
     "policy.mini_key_heads": 2,
     "policy.mini_feed": 96,
-    "policy.mini_practice": 2,
+    "policy.mini_practice": 0,
     "rollouts.siblings": 3,
     "rollouts.requests": 2,
     "rollouts.turns": 10,
