@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from genevolve.grammar.errors import AuthorError, ConfigurationError
+from genevolve.optimizer.chance import undisturbed
 
 if TYPE_CHECKING:
     from genevolve.optimizer.evolution import Evolution, Request, Step
@@ -150,7 +151,7 @@ def evolve(
     def rollout(prompts: list[Any], trainer: Any) -> dict[str, list[Any]]:
         number = int(trainer.state.global_step) + 1
         # What was sampled must not depend on how the trainer left its own generators, nor disturb them.
-        with _own_chance(schedule.seed * _SPLITS + number):
+        with undisturbed(schedule.seed * _SPLITS + number):
             model.eval()
             try:
                 policy.refresh()
@@ -321,23 +322,6 @@ def trainer_figures(logs: Mapping[str, Any]) -> dict[str, float]:
         if known is not None:
             found[known] = float(value)
     return found
-
-
-@contextmanager
-def _own_chance(seed: int) -> Iterator[None]:
-    import numpy as np
-    import torch
-
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        random.seed(seed)
-        np.random.seed(seed % (1 << 32))
-        torch.manual_seed(seed)
-        yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])
-        torch.set_rng_state(kept[2])
 
 
 @contextmanager

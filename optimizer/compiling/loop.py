@@ -6,13 +6,12 @@ the gate's verdict and the version that it was about, and how far the files of l
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genevolve.optimizer.chance import undisturbed
 from genevolve.optimizer.compiling import gate
 from genevolve.optimizer.compiling.card import model_card
 from genevolve.optimizer.compiling.folder import STORE, RunFolder
@@ -250,21 +249,3 @@ def distillation_of(settings: CompileSettings) -> Distillation:
         share_prefixes=d.share_prefixes,
         recompute_rows=d.recompute_rows,
     )
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """What is drawn inside leaves the trainer's own chance as it was: a resumed run does not gate again."""
-    import numpy as np
-    import torch
-
-    python, numbers, torch_ = random.getstate(), np.random.get_state(), torch.get_rng_state()  # theirs
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numbers)  # see above
-        torch.set_rng_state(torch_)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)

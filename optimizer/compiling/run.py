@@ -23,6 +23,7 @@ from genevolve.grammar.errors import (
     ServiceError,
     StorageError,
 )
+from genevolve.optimizer.chance import undisturbed
 from genevolve.optimizer.compiling import durable, gate
 from genevolve.optimizer.compiling.checks import check_machine
 from genevolve.optimizer.compiling.data import Data, about, open_data, requests_of
@@ -43,7 +44,6 @@ from genevolve.optimizer.compiling.loop import (
     evolution_settings,
     gate_settings,
     schedule_of,
-    undisturbed,
 )
 from genevolve.optimizer.compiling.monitor import Monitor
 from genevolve.optimizer.compiling.plan import Plan, gate_size, make_plan
