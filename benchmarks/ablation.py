@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "ablation.json"
 WORLD_SEED, ENTITIES, TRAIN = 7, 400, 6000
 MISTAKES = "ask=true&wrong_query=0.3&skipped_skill=0.4&wrong_image=0.35&vague_layout=0.3&missing_count=0.3"
 TEACHER_REQUESTS, TEACHER_SIBLINGS = 1200, 4
-COLD_EPOCHS, COLD_RATE, COLD_BATCH = 3.0, 1.5e-3, 4
+COLD_EPOCHS, COLD_RATE, COLD_BATCH, COLD_RENAMED = 1.0, 6e-4, 8, 7
 LEARN_FROM = 1200  # requests after those of the cold start: evolving sees new ones
 
 
@@ -180,15 +180,18 @@ def cold(work: Path) -> None:
 
     from genevolve.optimizer.coldstart import ColdStart, cold_start, dialogues_of, tokens_of
     from genevolve.optimizer.mini import make_mini, save_policy, size_of
+    from genevolve.optimizer.renaming import names_of, retold
     from genevolve.programs.policies.local.chat import chat_format
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)
     began = time.monotonic()
     groups, environment = taught(work)
     dialogues = dialogues_of(groups, environment, "brief", plain=2)
-    model, tokenizer = make_mini(m.text for messages, _ in dialogues for m in messages)
+    alone = names_of([messages for messages, _ in dialogues]).things
+    model, tokenizer = make_mini((m.text for messages, _ in dialogues for m in messages), alone=alone)
     form = chat_format(tokenizer)
-    examples = [tokens_of(messages, form, guided=guided) for messages, guided in dialogues]
+    told_again = retold(dialogues, COLD_RENAMED, 0)
+    examples = [tokens_of(messages, form, guided=guided) for messages, guided in told_again]
     settings = ColdStart(epochs=COLD_EPOCHS, batch=COLD_BATCH, learning_rate=COLD_RATE)
     trained = time.monotonic()
     told = cold_start(model, tokenizer, examples, settings, work / "cold" / "sft")

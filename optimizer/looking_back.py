@@ -14,18 +14,25 @@ precise. No text is seen in them: nothing about any request is learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from genevolve.grammar.errors import AuthorError
 
-POSITION, MATCH = 60.0, 40.0
+POSITION, MATCH = 120.0, 80.0
 """Scores of attention where the position, or the token, is the one that is looked for."""
-COPY, COPY_ABOVE = 4.0, 0.3
+COPIES = (4.0, 2.0, 0.3)
 """How strongly layer 1 repeats what it finds, and how strongly the layers above it do at the start."""
+REACH, STILL = 200, 1.0
+"""Positions over which a number of a head must turn by less than so many radians to compare tokens."""
+WARM_UP = 40
+QUIET = 0.03
+"""What is left of the random feed-forward parts: at full strength they drown embeddings of length 1 in noise."""
+MARK, KIND = 1.0, 30.0
+"""How much of an embedding is the mark of its kind, and the score of attention that the mark earns."""
 _SPREAD = 1.4
-_REST = 0.3  # what is left of the random weights of queries and keys that the biases decide
+_REST = 0.1  # what is left of the random weights of queries and keys that the biases decide
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Practice:
     length: int = 300
     shortest: int = 12
     longest: int = 110
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,12 +67,14 @@ class Practice:
             raise AuthorError("practice has at least 0 steps, and 1 sequence in each")
 
 
-def look_back(model: Any, seed: int = 0) -> None:
+def look_back(model: Any, seed: int = 0, kinds: Sequence[Sequence[int]] = ()) -> None:
     """Set the weights of a Llama model in place; all of them are trained afterwards like any others.
 
     Args:
         model: With rotary positions, biases in attention, tied embeddings and at least two layers.
         seed: Of the projections.
+        kinds: Tokens of one kind, such as names. Their embeddings share a direction, and a part of layer 2, where there
+            is one, starts out looking at them wherever they stand. As many kinds as there are key heads, at most.
 
     Raises:
         AuthorError: The model is of another kind.
@@ -85,13 +94,21 @@ def look_back(model: Any, seed: int = 0) -> None:
     with torch.no_grad():
         embedding = model.get_input_embeddings().weight
         embedding.normal_(0.0, 1.0 / math.sqrt(shape.width), generator=chance)
+        marks = [_marked(embedding, tokens, chance) for tokens in kinds[: shape.keys]]
         turned = _orthogonal(shape.width, chance)  # where a token keeps the token before it
         parts = _orthogonal(shape.width, chance)
         layers = [layer.self_attn for layer in model.model.layers]
-        _one_back(layers[0], shape, turned, parts, model.model.rotary_emb.inv_freq)
-        _same_before(layers[1], shape, turned, parts)
+        speeds = model.model.rotary_emb.inv_freq
+        still = [i for i, speed in enumerate(speeds.tolist()) if speed * REACH < STILL]
+        slow = still or list(range(shape.half // 2, shape.half))
+        _one_back(layers[0], shape, turned, parts, speeds)
+        _same_before(layers[1], shape, turned, parts, slow)
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight *= QUIET
+        if len(layers) > 2:
+            _kinds(layers[2], shape, marks, slow)
         for number, layer in enumerate(layers[1:]):
-            _repeat(layer, shape, _orthogonal(shape.width, chance), COPY if number == 0 else COPY_ABOVE)
+            _repeat(layer, shape, _orthogonal(shape.width, chance), COPIES[min(number, 2)])
 
 
 @dataclass(frozen=True)
@@ -144,13 +161,12 @@ def _one_back(attention: Any, shape: _Shape, turned: Any, parts: Any, speeds: An
             attention.o_proj.weight[:, shape.key(h)] = turned @ part.T * (_SPREAD / each)
 
 
-def _same_before(attention: Any, shape: _Shape, turned: Any, parts: Any) -> None:
+def _same_before(attention: Any, shape: _Shape, turned: Any, parts: Any, slow: Sequence[int]) -> None:
     """Every head looks for places whose token before is the present token.
 
     Only slowly turning numbers of a head compare tokens: the fast ones would compare positions.
     """
-    slow = shape.half // 2
-    rows = [*range(shape.half - slow, shape.half), *range(shape.size - slow, shape.size)]
+    rows = [*slow, *(shape.half + i for i in slow)]
     strength = math.sqrt(MATCH * math.sqrt(shape.size) / len(rows))
     attention.q_proj.weight *= 0.1
     attention.k_proj.weight *= 0.1
@@ -159,6 +175,28 @@ def _same_before(attention: Any, shape: _Shape, turned: Any, parts: Any) -> None
         attention.k_proj.weight[[k * shape.size + r for r in rows]] = seen @ turned.T
         for h in shape.heads_of(k):
             attention.q_proj.weight[[h * shape.size + r for r in rows]] = seen
+
+
+def _marked(embedding: Any, tokens: Sequence[int], chance: Any) -> Any:
+    """The direction that tokens of one kind share from now on; their lengths stay the same."""
+    import torch
+
+    mark = torch.randn(embedding.shape[1], generator=chance)
+    mark /= mark.norm()
+    embedding[list(tokens)] = (embedding[list(tokens)] + MARK * mark) / math.sqrt(1 + MARK**2)
+    return mark
+
+
+def _kinds(attention: Any, shape: _Shape, marks: Sequence[Any], slow: Sequence[int]) -> None:
+    """One key head for each kind: it looks at the tokens that bear its mark, wherever they are."""
+    import torch
+
+    rows = list(slow)
+    each = math.sqrt(KIND * math.sqrt(shape.size) / (len(rows) * math.sqrt(shape.width / 4)))
+    for k, mark in enumerate(marks):
+        attention.k_proj.weight[[k * shape.size + r for r in rows]] += each * mark
+        for h in shape.heads_of(k):
+            attention.q_proj.bias[[h * shape.size + r for r in rows]] += torch.full((len(rows),), each)
 
 
 def _repeat(attention: Any, shape: _Shape, parts: Any, strength: float) -> None:
@@ -197,6 +235,9 @@ def practise_copying(
     model.train()
     right: list[float] = []
     for step in range(1, practice.steps + 1):
+        for group in optimizer.param_groups:
+            # The first steps of Adam move every weight by the whole rate: at full rate they undo what was built.
+            group["lr"] = practice.learning_rate * min(1.0, step / WARM_UP)
         ids, learned = _sequences(model.config.vocab_size, first_token, practice, chance)
         ids, learned = ids.to(model.device), learned.to(model.device)
         hidden = body_of(model)(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]

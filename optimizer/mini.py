@@ -11,6 +11,7 @@ other.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from genevolve.programs.policies.local.options import POLICY_FILE
 
 END, PAD = "<|end|>", "<|pad|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+_NAMES = (r"\b[A-Z]{2,}\b", r"\b[A-Z][a-z]{3,}\b")
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -42,16 +44,19 @@ class MiniSettings:
         feed: Width of the feed-forward part.
         context: Most tokens of a dialogue.
         practice: Steps of practice in copying before any text is seen (see `looking_back`); 0 leaves random weights.
+        longest: Characters of a token at most. Tokens go over spaces and lines, so that a turn of phrase is one token,
+            and one decision.
     """
 
-    vocabulary: int = 2048
+    vocabulary: int = 3072
     width: int = 192
     layers: int = 4
-    heads: int = 6
+    heads: int = 3
     key_heads: int = 3
     feed: int = 512
     context: int = 2048
     practice: int = 300
+    longest: int = 80
 
     def __post_init__(self) -> None:
         """Raise `AuthorError` for sizes that do not fit together."""
@@ -65,12 +70,16 @@ class MiniSettings:
             raise AuthorError(
                 f"a mini policy looks back with two layers, so it has at least two, not {self.layers}"
             )
-        if min(self.feed, self.context) < 1 or self.practice < 0:
-            raise AuthorError("feed and context are at least 1, and practice at least 0")
+        if min(self.feed, self.context, self.longest) < 1 or self.practice < 0:
+            raise AuthorError("feed, context and longest are at least 1, and practice at least 0")
 
 
 def make_mini(
-    texts: Iterable[str], settings: MiniSettings | None = None, *, seed: int = 0
+    texts: Iterable[str],
+    settings: MiniSettings | None = None,
+    *,
+    seed: int = 0,
+    alone: Iterable[str] = (),
 ) -> tuple[Any, Any]:
     """A tokenizer learned from texts, and a model that can look back and copy, and knows nothing else.
 
@@ -78,6 +87,8 @@ def make_mini(
         texts: Dialogues and programs as the policy will read them.
         settings: Its size.
         seed: Of the weights and of the practice.
+        alone: Words that are never joined with what stands around them, so that they are the same tokens wherever they
+            stand and can be copied; capitalised words and digits stand alone anyway.
 
     Returns:
         The model (Llama architecture, tied embeddings, float32) and its tokenizer, both of transformers.
@@ -85,11 +96,11 @@ def make_mini(
     Raises:
         AuthorError: The texts are too few for a tokenizer.
     """
-    chosen = settings or MiniSettings()
-    tokenizer = _tokenizer(texts, chosen)
+    chosen, alone = settings or MiniSettings(), sorted(alone)
+    tokenizer = _tokenizer(texts, chosen, alone)
     model = _model(tokenizer, chosen, seed)
     if chosen.practice:
-        look_back(model, seed)
+        look_back(model, seed, _kinds(tokenizer, alone))
         special = 2 + len(ROLES)  # they come first in the vocabulary
         practise_copying(model, Practice(steps=chosen.practice, seed=seed), first_token=special)
     return model, tokenizer
@@ -108,16 +119,19 @@ def size_of(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _tokenizer(texts: Iterable[str], settings: MiniSettings) -> Any:
+def _tokenizer(texts: Iterable[str], settings: MiniSettings, alone: Iterable[str]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    # Longer words first: the first that fits is taken. Plurals are the word and their ending.
+    words = [rf"\b{re.escape(w)}" for w in sorted(alone, key=lambda w: (-len(w), w))]
     inner = Tokenizer(models.BPE(unk_token=None))
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
             # Digits stand alone: numbers are copied and counted, not remembered.
             pre_tokenizers.Split(Regex(r"\d"), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            pre_tokenizers.Split(Regex("|".join([*words, *_NAMES])), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     inner.decoder = decoders.ByteLevel()
@@ -126,6 +140,7 @@ def _tokenizer(texts: Iterable[str], settings: MiniSettings) -> Any:
         special_tokens=[PAD, END, *ROLES],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        max_token_length=settings.longest,
     )
     inner.train_from_iterator(texts, trainer)
     if inner.get_vocab_size() < 300:
@@ -136,6 +151,15 @@ def _tokenizer(texts: Iterable[str], settings: MiniSettings) -> Any:
     made.chat_template = TEMPLATE
     made.model_max_length = settings.context
     return made
+
+
+def _kinds(tokenizer: Any, alone: Iterable[str]) -> list[list[int]]:
+    """Tokens that are often copied: words that stand alone, beginnings of names, words in capitals."""
+    known = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
+    words = set(alone)
+    named = [i for w, i in known if w.isalpha() and w.istitle() and len(w) > 2]
+    written = [i for w, i in known if w.isalpha() and w.isupper() and len(w) > 1]
+    return [kind for kind in ([i for w, i in known if w in words], named, written) if kind]
 
 
 def _model(tokenizer: Any, settings: MiniSettings, seed: int) -> Any:

@@ -68,6 +68,9 @@ class PolicySection:
         least=0,
         most=100_000,
     )
+    mini_longest: int = _of(
+        _MINI.longest, "characters of one of its tokens, which go over spaces and lines", least=1, most=10_000
+    )
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,11 @@ class ColdStartSection:
     requests: int = _of(400, "requests that it shows; 0: all", most=1_000_000)
     siblings: int = _of(4, "attempts at each request; best and worst give the guide", least=1, most=256)
     plain: int = _of(1, "attempts of a request to imitate without a guide", most=256)
+    renamed: int = _of(
+        0,
+        "times that each of them is told again with other names, which teaches small policies to copy",
+        most=1000,
+    )
     epochs: float = _of(2.0, "passes over them", beyond=True, most=10_000)
     batch: int = _of(32, "trajectories of a step", least=1, most=65_536)
     learning_rate: float = _of(1e-5, "learning rate", beyond=True, most=1)
@@ -242,9 +250,10 @@ LAPTOP: Mapping[str, Any] = MappingProxyType(
         "training.save_every": 5,
         "cold_start.requests": 1200,
         "cold_start.plain": 2,
-        "cold_start.epochs": 3.0,
-        "cold_start.batch": 4,
-        "cold_start.learning_rate": 1.5e-3,
+        "cold_start.renamed": 7,
+        "cold_start.epochs": 1.0,
+        "cold_start.batch": 8,
+        "cold_start.learning_rate": 6e-4,
         "cold_start.check_guide": 24,
         "gate.every": 10,
         "gate.requests": 48,

@@ -233,6 +233,7 @@ def _mini(
     settings: CompileSettings, spec: Spec, dialogues: Sequence[tuple[Message, ...]], card: Size
 ) -> LocalPolicy:
     from genevolve.optimizer.mini import MiniSettings, make_mini
+    from genevolve.optimizer.renaming import names_of
     from genevolve.programs.policies.local.policy import LocalPolicy
 
     part = settings.policy
@@ -245,9 +246,11 @@ def _mini(
         part.mini_feed,
         part.mini_context,
         part.mini_practice,
+        part.mini_longest,
     )
     texts = [message.text for messages in dialogues for message in messages]
-    model, tokenizer = make_mini(texts, sizes, seed=settings.training.seed)
+    alone = names_of(dialogues).things
+    model, tokenizer = make_mini(texts, sizes, seed=settings.training.seed, alone=alone)
     options = LocalOptions().merged({"card": card, **spec.options})
     return LocalPolicy(model, tokenizer, name=spec.text, options=options)
 
@@ -259,6 +262,7 @@ def _imitate(
     work: Path,
 ) -> dict[str, float]:
     from genevolve.optimizer.coldstart import ColdStart, cold_start, tokens_of
+    from genevolve.optimizer.renaming import retold
 
     section = settings.cold_start
     numbers = ColdStart(
@@ -271,7 +275,8 @@ def _imitate(
         seed=settings.training.seed,
         bf16=settings.training.bf16,
     )
-    examples = [tokens_of(messages, policy.format, guided=guided) for messages, guided in dialogues]
+    told = retold(dialogues, section.renamed, settings.training.seed)
+    examples = [tokens_of(messages, policy.format, guided=guided) for messages, guided in told]
     figures = dict(cold_start(policy.model, policy.tokenizer, examples, numbers, work))
     policy.refresh()
     return figures
