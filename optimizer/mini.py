@@ -20,6 +20,7 @@ from typing import Any
 from genevolve.grammar.errors import AuthorError
 from genevolve.optimizer.looking_back import Practice, look_back, practise_copying
 from genevolve.programs.policies.local.options import POLICY_FILE
+from genevolve.programs.policies.tokens import MAX_TOKEN_BYTES
 
 END, PAD = "<|end|>", "<|pad|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -44,8 +45,8 @@ class MiniSettings:
         feed: Width of the feed-forward part.
         context: Most tokens of a dialogue.
         practice: Steps of practice in copying before any text is seen (see `looking_back`); 0 leaves random weights.
-        longest: Characters of a token at most. Tokens go over spaces and lines, so that a turn of phrase is one token,
-            and one decision.
+        longest: Bytes of a token at most, no more than constrained decoding takes. Tokens go over spaces, so that a turn
+            of phrase is one token, and one decision.
     """
 
     vocabulary: int = 3072
@@ -56,7 +57,7 @@ class MiniSettings:
     feed: int = 512
     context: int = 2048
     practice: int = 300
-    longest: int = 80
+    longest: int = MAX_TOKEN_BYTES
 
     def __post_init__(self) -> None:
         """Raise `AuthorError` for sizes that do not fit together."""
@@ -70,8 +71,10 @@ class MiniSettings:
             raise AuthorError(
                 f"a mini policy looks back with two layers, so it has at least two, not {self.layers}"
             )
-        if min(self.feed, self.context, self.longest) < 1 or self.practice < 0:
-            raise AuthorError("feed, context and longest are at least 1, and practice at least 0")
+        if min(self.feed, self.context) < 1 or self.practice < 0:
+            raise AuthorError("feed and context are at least 1, and practice at least 0")
+        if not 1 <= self.longest <= MAX_TOKEN_BYTES:
+            raise AuthorError(f"a token has from 1 to {MAX_TOKEN_BYTES} bytes, not {self.longest}")
 
 
 def make_mini(
@@ -128,8 +131,9 @@ def _tokenizer(texts: Iterable[str], settings: MiniSettings, alone: Iterable[str
     inner = Tokenizer(models.BPE(unk_token=None))
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            # Digits stand alone: numbers are copied and counted, not remembered.
-            pre_tokenizers.Split(Regex(r"\d"), "isolated"),
+            # Digits stand alone: numbers are copied and counted, not remembered. So do line breaks: constrained
+            # decoding takes one statement after the other, and no token may go over the end of one.
+            pre_tokenizers.Split(Regex(r"\d|\n"), "isolated"),
             pre_tokenizers.Split(Regex("|".join([*words, *_NAMES])), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]

@@ -69,7 +69,7 @@ class PolicySection:
         most=100_000,
     )
     mini_longest: int = _of(
-        _MINI.longest, "characters of one of its tokens, which go over spaces and lines", least=1, most=10_000
+        _MINI.longest, "bytes of one of its tokens, which go over spaces", least=1, most=_MINI.longest
     )
 
 

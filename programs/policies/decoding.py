@@ -25,7 +25,7 @@ from genevolve.grammar.constrain_lark import write_grammar
 from genevolve.grammar.constrain_nodes import NOTHING, Node
 from genevolve.grammar.parser import parse_statement
 from genevolve.grammar.scope import Scope
-from genevolve.grammar.tree import Render, Statement
+from genevolve.grammar.tree import Call, Let, Render, Statement
 from genevolve.programs.policies.inside import Cursor, In
 from genevolve.programs.policies.tokens import MAX_TOKEN_BYTES, TokenInfo
 
@@ -69,6 +69,7 @@ class TurnConstraint:
         self._comments = comments
         self._scope = reach.scope
         self._over = self._done = False
+        self._asked = False  # whether an answer waits that costs no call, such as that of `ask`
         self._failures = 0
         self._queue: list[int] = []
         self._start_statement()
@@ -178,6 +179,7 @@ class TurnConstraint:
             return
         calls = extension.scope.calls_spent > self._scope.calls_spent
         self._scope = extension.scope
+        self._asked = self._asked or (isinstance(statement, Let) and isinstance(statement.value, Call))
         if calls or self._reach.statement is not None or isinstance(statement, Render):
             self._over = True
         else:
@@ -186,7 +188,10 @@ class TurnConstraint:
     def _may_end(self) -> bool:
         if self._over:
             return True
-        return not self._written and self._following.may_end and self._reach.statement is None
+        if self._written or self._reach.statement is not None:
+            return False
+        # Whoever asks may want to read the answer before going on, as long as another turn can follow.
+        return self._following.may_end or (self._asked and self._reach.may_call)
 
     # ---- masks ----
 
