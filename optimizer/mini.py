@@ -45,8 +45,8 @@ class MiniSettings:
         feed: Width of the feed-forward part.
         context: Most tokens of a dialogue.
         practice: Steps of practice in copying before any text is seen (see `looking_back`); 0 leaves random weights.
-        longest: Bytes of a token at most, no more than constrained decoding takes. Tokens go over spaces, so that a turn
-            of phrase is one token, and one decision.
+        longest: Bytes of a token at most, no more than constrained decoding takes. Tokens go over spaces, so that a
+            turn of phrase is one token, and one decision.
     """
 
     vocabulary: int = 3072
