@@ -14,7 +14,7 @@ from genevolve.grammar.builtins import builtin_environment
 from genevolve.grammar.parser import parse, parse_statement
 from genevolve.grammar.scope import Scope
 from genevolve.grammar.span import Source
-from genevolve.grammar.tree import Statement
+from genevolve.grammar.tree import Call, Let, Statement
 from genevolve.grammar.types import Environment, SkillInfo
 from genevolve.programs.policies.decoding import TokenInfo, TurnConstraint, apply_masks, masks
 from genevolve.programs.policies.protocol import Reach
@@ -128,7 +128,10 @@ def test_whatever_is_drawn_is_right_and_ends_in_time(
         end = judged(scope, text)
         assert count <= most
         assert turn.failures == 0
-        if end.calls_spent == scope.calls_spent:
+        asked = any(
+            isinstance(s, Let) and isinstance(s.value, Call) for s in parse(Source(text)).tree.statements
+        )
+        if end.calls_spent == scope.calls_spent and not (may_call and asked):
             # The policy's last word: the program is whole.
             assert not [d for d in end.finish() if d.is_error], text
         else:
@@ -246,6 +249,21 @@ def test_the_end_of_the_turn_is_allowed_only_where_the_program_is_whole(info: To
         else:
             with pytest.raises(ValueError, match="cannot end"):
                 turn.advance(eos)
+
+
+@pytest.mark.parametrize("may_call", [True, False])
+def test_whoever_asks_may_read_the_answer_when_another_turn_can_follow(
+    info: TokenInfo, may_call: bool
+) -> None:
+    (eos,) = info.eos_ids
+    turn = TurnConstraint(Reach(after(LONG), may_call=may_call), info)
+    assert eos not in allowed(turn.mask())
+    for token in info.encode(b'let its_motto = ask(facts, "What is the motto?")\n'):
+        assert token in allowed(turn.mask())
+        turn.advance(token)
+    assert (eos in allowed(turn.mask())) is may_call
+    # It may also go on at once.
+    assert any(info.texts[t][:1] == b"p" for t in allowed(turn.mask()))
 
 
 def test_after_render_and_after_a_filled_statement_the_turn_is_over(info: TokenInfo) -> None:
