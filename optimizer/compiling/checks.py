@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _TRACKERS = {"trackio": ("trackio",), "tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
 """The packages with one of which a tracker works."""
+ROOM = 200
+"""Tokens of a turn below which constrained decoding hurries: it keeps 130 to 150 back, to end from anywhere."""
 
 
 def check_machine(settings: CompileSettings) -> None:
@@ -40,6 +42,14 @@ def notes(settings: CompileSettings) -> tuple[tuple[str, str], ...]:
             (
                 "note",
                 "limits.kl stops nothing: with distillation.kl_weight = 0 no divergence is computed",
+            )
+        )
+    if settings.rollouts.turn_tokens < ROOM:
+        found.append(
+            (
+                "note",
+                f"rollouts.turn_tokens = {settings.rollouts.turn_tokens} leaves constrained policies little to choose: "
+                f"below about {ROOM} tokens every statement is cut short, so that the turn still ends in time",
             )
         )
     return tuple(found)

@@ -54,6 +54,8 @@ def test_a_limit_of_divergence_without_one_is_told() -> None:
     assert "limits.kl" in notes(read_settings("laptop", assignments=["distillation.kl_weight=0"]))[0][1]
     both = ["distillation.kl_weight=0", "limits.kl=0"]
     assert notes(read_settings("laptop", assignments=both)) == ()
+    short = notes(read_settings("laptop", assignments=["rollouts.turn_tokens=120"]))
+    assert "cut short" in short[0][1]
 
 
 def test_sizes_of_mini_policies_are_those_of_the_class() -> None:
