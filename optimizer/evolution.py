@@ -74,6 +74,8 @@ class Settings:
         seed: Of everything that is drawn.
         bounds: What a rollout may spend.
         train_forced: Whether tokens without an alternative count as the policy's own.
+        least_allowed: Share of its probability that a policy gave to what the constraint allowed, below which the
+            token counts as forced.
         shuffle_bundles: A control: every row is taught by another row's bundle.
     """
 
@@ -86,6 +88,7 @@ class Settings:
     seed: int = 0
     bounds: Bounds = field(default_factory=Bounds)
     train_forced: bool = False
+    least_allowed: float = 0.1
     shuffle_bundles: bool = False
 
 
@@ -325,7 +328,10 @@ class Evolution:
         return Scored(rollout, self._tokens(rollout), reward, done.verdict.rationale, done.png)
 
     def _tokens(self, rollout: Rollout) -> Row | None:
-        return row_of(rollout, forced=self._settings.train_forced)
+        settings = self._settings
+        # What could be sampled was also cut at top-p, which keeps at least that share of what is allowed.
+        least = settings.least_allowed * min(1.0, settings.bounds.turn.top_p)
+        return row_of(rollout, forced=settings.train_forced, least_allowed=least)
 
     def _unscored(self, rollout: Rollout, why: str) -> Scored:
         return Scored(rollout, self._tokens(rollout), None, why)

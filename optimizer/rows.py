@@ -8,13 +8,14 @@ the decision guide in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from genevolve.grammar.errors import GenevolveError
 from genevolve.programs.policies.context import with_guide
-from genevolve.programs.policies.protocol import Message, Role
+from genevolve.programs.policies.protocol import Message, Role, Tokens
 from genevolve.programs.synthesis.rollout import Rollout
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Row:
     Attributes:
         prompt_ids: (P,) what the policy read before its first turn.
         completion_ids: (C,) its turns and what they observed.
-        mask: (C,) 1 where the policy chose the token; 0 for observations and, unless asked for, forced tokens.
+        mask: (C,) 1 where the policy chose the token; 0 for observations and forced tokens.
         log_probs: (C,) log-probability of each chosen token over the whole vocabulary at its temperature; 0 elsewhere.
         turn_of: (C,) which turn a token belongs to, from 0; observations belong to the turn before them.
     """
@@ -59,12 +60,14 @@ class Row:
         return sum(self.mask)
 
 
-def row_of(rollout: Rollout, *, forced: bool = False) -> Row | None:
+def row_of(rollout: Rollout, *, forced: bool = False, least_allowed: float = 0.0) -> Row | None:
     """The row of a rollout; None when the policy recorded no tokens.
 
     Args:
         rollout: Of a local policy.
         forced: Whether tokens that the constraint left no choice about count as the policy's own.
+        least_allowed: Where the policy gave less than this share of its probability to what could be sampled, the
+            constraint chose, and the token counts as forced.
 
     Raises:
         BrokenTranscript: A later prompt does not begin with the earlier one and its turn.
@@ -89,13 +92,26 @@ def row_of(rollout: Rollout, *, forced: bool = False) -> Row | None:
         mask += [0] * len(seen)
         log_probs += [0.0] * len(seen)
         turn_of += [max(0, number - 1)] * len(seen)
-        own = [1 if forced or not f else 0 for f in turn.forced] or [1] * len(turn.ids)
+        own = [1] * len(turn.ids) if forced else _own(turn, least_allowed)
         completion += turn.ids
         mask += own
         log_probs += [p if m else 0.0 for p, m in zip(turn.log_probs, own, strict=True)]
         turn_of += [number] * len(turn.ids)
         so_far = [*turn.prompt_ids, *turn.ids]
     return Row(tuple(prompt), tuple(completion), tuple(mask), tuple(log_probs), tuple(turn_of))
+
+
+def _own(turn: Tokens, least_allowed: float) -> list[int]:
+    """1 where the policy chose, 0 where the constraint did.
+
+    The log of the share that could be sampled is log_prob − masked_log_prob. Where it is tiny the log-probability over
+    the whole vocabulary says little about why the token was written, and a negative advantage would lower it without
+    end: its KL term alone once outweighed all other gradients a thousand times.
+    """
+    floor = math.log(least_allowed) if least_allowed > 0 else -math.inf
+    only = turn.forced or (False,) * len(turn.ids)
+    logs = zip(turn.log_probs, turn.masked_log_probs, only, strict=True)
+    return [int(not none and whole - masked >= floor) for whole, masked, none in logs]
 
 
 def opening(rollout: Rollout) -> tuple[Message, ...]:

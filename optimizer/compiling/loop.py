@@ -194,6 +194,7 @@ def evolution_settings(settings: CompileSettings) -> Settings:
         seed=settings.training.seed,
         bounds=bounds_of(settings.rollouts),
         train_forced=settings.policy.train_forced,
+        least_allowed=settings.policy.least_allowed,
     )
 
 

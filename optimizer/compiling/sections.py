@@ -51,6 +51,11 @@ class PolicySection:
     policy: str = _of("", '"mini" (made from nothing), "smollm2", or "local:FOLDER-OR-HUB-ID?options"')
     card: str = _of("auto", "language card that it reads; auto: the one it asks for", choices=CARDS)
     train_forced: bool = _of(False, "whether tokens that the grammar left no choice about are trained on too")
+    least_allowed: float = _of(
+        0.1,
+        "share of its probability that a policy gave to what the grammar allows, below which the token counts as forced",
+        most=1,
+    )
     lora_rank: int = _of(0, "rank of a LoRA adapter; 0 trains all weights", most=1024)
     lora_alpha: int = _of(32, "scale of the adapter", least=1)
     lora_dropout: float = _of(0.0, "dropout in the adapter", most=0.9)

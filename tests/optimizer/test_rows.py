@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_forced_tokens_are_no_decisions_unless_asked_for() -> None:
     assert plain.log_probs[1] == 0
     assert all_of_them is not None
     assert all_of_them.mask == (1, 1, 1)
+
+
+def test_a_choice_of_the_constraint_is_forced_too() -> None:
+    """The second token had 1 % of the policy's probability, and nothing likelier was allowed."""
+    logs, masked = (log(0.6), log(0.01), log(0.2)), (log(0.6), log(0.9), log(0.5))
+    made = rollout(Tokens((1,), (5, 6, 7), logs, masked, (False, False, False)))
+    for least, mask in ((0.0, (1, 1, 1)), (0.1, (1, 0, 1)), (0.5, (1, 0, 0))):
+        row = row_of(made, least_allowed=least)
+        assert row is not None
+        assert row.mask == mask
+        assert [p != 0 for p in row.log_probs] == [bool(m) for m in mask]
+    every = row_of(made, forced=True, least_allowed=0.5)
+    assert every is not None
+    assert every.mask == (1, 1, 1)
 
 
 def test_turns_without_tokens_make_no_row() -> None:
