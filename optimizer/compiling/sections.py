@@ -53,7 +53,7 @@ class PolicySection:
     train_forced: bool = _of(False, "whether tokens that the grammar left no choice about are trained on too")
     least_allowed: float = _of(
         0.1,
-        "share of its probability that a policy gave to what the grammar allows, below which the token counts as forced",
+        "share of its probability that a policy gave to what the grammar allows; below it the token counts as forced",
         most=1,
     )
     lora_rank: int = _of(0, "rank of a LoRA adapter; 0 trains all weights", most=1024)
