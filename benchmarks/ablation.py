@@ -431,15 +431,15 @@ def run_all(work: Path, arms: Sequence[str], seeds: Sequence[int], processes: in
 # ---- summary -----------------------------------------------------------------------------------------
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t over seeds."""
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Mean and its 95 % interval by Student's t over seeds; one seed has none."""
     import numpy as np
     from scipy import stats
 
     data = np.asarray(values, dtype=float)
     mean = float(data.mean())
     if len(data) < 2:
-        return mean, float("nan"), float("nan")
+        return mean, None, None
     half = float(stats.t.ppf(0.975, len(data) - 1) * data.std(ddof=1) / np.sqrt(len(data)))
     return mean, mean - half, mean + half
 
@@ -472,17 +472,25 @@ def summary(work: Path, results: Path = RESULTS) -> dict[str, Any]:
         base = sum(runs[b][s]["kscore"] for s in shared) / len(shared)
         report["differences"][f"{a}-{b}"] = {
             "mean": round(mean, 5),
-            "low": round(low, 5),
-            "high": round(high, 5),
+            "low": _rounded(low),
+            "high": _rounded(high),
             "relative": round(mean / base, 5),
             "seeds": shared,
         }
-    results.write_text(json.dumps(report, indent=1) + "\n")
+    results.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     for name, arm in report["arms"].items():
-        print(f"{name:22} {arm['mean']:.4f} [{arm['low']:.4f}, {arm['high']:.4f}]  {arm['by']['track']}")
+        print(f"{name:22} {arm['mean']:.4f} {_bounds(arm)}  {arm['by']['track']}")
     for name, d in report["differences"].items():
-        print(f"{name:36} {d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]  {100 * d['relative']:+.1f} %")
+        print(f"{name:36} {d['mean']:+.4f} {_bounds(d)}  {100 * d['relative']:+.1f} %")
     return report
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+def _bounds(found: Mapping[str, Any]) -> str:
+    return "(one seed)" if found["low"] is None else f"[{found['low']:+.4f}, {found['high']:+.4f}]"
 
 
 def _arm_summary(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -502,8 +510,8 @@ def _arm_summary(by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         "kscore": [round(by_seed[s]["kscore"], 5) for s in seeds],
         "seeds": seeds,
         "mean": round(mean, 5),
-        "low": round(low, 5),
-        "high": round(high, 5),
+        "low": _rounded(low),
+        "high": _rounded(high),
         "by": {
             "track": _means(rows, lambda r: [r["track"]]),
             "skill": _means(rows, lambda r: r["skills"]),
