@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,12 @@ settings.register_profile(
     "explore", max_examples=100 * (FUZZ or 1), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("explore" if FUZZ else "repeat")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background (`make test &`) with Ctrl-C ignored, and processes that tests start
+    # inherit that; tests of Ctrl-C would wait in vain.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
