@@ -1,11 +1,12 @@
 """Kills a small compilation again and again, and compares what comes out with a run that nobody disturbed.
 
-    .venv/bin/python benchmarks/compile_kills.py                       # 20 runs, each killed once, about half an hour
-    .venv/bin/python benchmarks/compile_kills.py --runs 4 --kills 5    # 20 kills in four runs
-    .venv/bin/python benchmarks/compile_kills.py --steps 3 --runs 1 --kills 2 --out /tmp/x.json
+    .venv/bin/python benchmarks/compile_kills.py                       # 20 kills, each of a run of its own
+    .venv/bin/python benchmarks/compile_kills.py --each 5    # 20 kills, up to five of the same run
+    .venv/bin/python benchmarks/compile_kills.py --steps 3 --kills 2 --each 2 --out /tmp/x.json
 
 A mini policy evolves on a small studio world; in every fifth run it is also made and imitates first. SIGKILL falls at
 moments drawn by --seed, anywhere between the start of the process and its end; the same command with --resume goes on.
+A moment that comes after the end of a run that was killed before is none: runs are begun until there are --kills kills.
 At the end the weights of the last checkpoint, the averaged teacher, all versions, the gate's records, the groups and
 the experiences must be the very same bytes as those of the run that was left alone. The results tell for each run when
 it was killed, in which phase it then was, and what differs (nothing, it is claimed).
@@ -66,8 +67,8 @@ FROM_NOTHING = 5
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=20, help="runs that are killed")
-    parser.add_argument("--kills", type=int, default=1, help="kills of each")
+    parser.add_argument("--kills", type=int, default=20, help="kills in all")
+    parser.add_argument("--each", type=int, default=1, help="kills of one run, at most")
     parser.add_argument("--steps", type=int, default=8, help="steps of evolution")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--work", type=Path, help="where the runs lie (default: a temporary folder)")
@@ -88,11 +89,12 @@ def main() -> int:
         whole[name] = uninterrupted(work / name.replace(" ", "-"), kind)
         print(f"{name}, undisturbed: {whole[name][1]:.1f} s, {whole[name][0]['figures']}", flush=True)
     chance = random.Random(arguments.seed)
-    runs = []
-    for number in range(arguments.runs):
+    runs: list[dict[str, Any]] = []
+    while (left := arguments.kills - sum(len(r["kills"]) for r in runs)) > 0:
+        number = len(runs)
         name = "evolution" if number % FROM_NOTHING else "from nothing"
         wanted, seconds = whole[name]
-        kills = killed(work / f"run-{number}", kinds[name], arguments.kills, chance, seconds)
+        kills = killed(work / f"run-{number}", kinds[name], min(arguments.each, left), chance, seconds)
         ended = outcome(work / f"run-{number}")
         names = {*wanted, *ended} - {"figures"}
         differs = sorted(n for n in names if wanted.get(n) != ended.get(n))
@@ -186,7 +188,7 @@ def uninterrupted(folder: Path, kind: Kind) -> tuple[dict[str, Any], float]:
 def killed(
     folder: Path, kind: Kind, count: int, chance: random.Random, seconds: float
 ) -> list[dict[str, Any]]:
-    """One run: killed so often, then left to end."""
+    """One run: killed so often, or until it ends before the next moment; left to end at last."""
     kills: list[dict[str, Any]] = []
     while len(kills) < count:
         process = kind.begin(folder)
